@@ -1,0 +1,46 @@
+"""aionlab: a Jupyter-native lab for durable workflows.
+
+    from aionlab import workflow, activity, Retry
+    lab = aionlab.open("lab.db")
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .authoring.definitions import Activity, Workflow
+from .authoring.faces import activity, workflow
+from .core import errors
+from .core.errors import ApplicationError
+from .core.retry import Retry, RetryPolicy
+
+if TYPE_CHECKING:
+    from .app.handle import Handle
+    from .app.lab import Lab
+    from .app.opening import open  # noqa: A004 - `aionlab.open` is the public name
+
+__version__ = "0.1.0"
+__all__ = ["Activity", "ApplicationError", "Handle", "Lab", "Retry", "RetryPolicy", "Workflow", "activity", "errors", "open", "workflow"]
+
+_LAZY = {"open": "aionlab.app.opening", "Lab": "aionlab.app.lab", "Handle": "aionlab.app.handle"}
+
+
+def __getattr__(name: str) -> Any:
+    """Authoring alone loads with the package; the engine when it is first asked for."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'aionlab' has no attribute {name!r}")
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext aionlab`."""
+    from .lab.session import load_ipython_extension as load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    from .lab.session import unload_ipython_extension as unload
+
+    unload(shell)

@@ -1,0 +1,1 @@
+"""What authors write: definitions of workflows and activities, and the primitives that workflow code may call."""

@@ -29,7 +29,7 @@ DEADLINE = -1
 class ActivityOptions:
     """How an activity was asked for, as recorded; durations in microseconds."""
 
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = RetryPolicy(max_attempts=1)
     start_to_close: Micros | None = None
     queue: str = "default"
 

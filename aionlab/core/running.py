@@ -30,8 +30,11 @@ class RunningProcess(Protocol):
     """The run whose code is being stepped now."""
 
     info: Info
-    random: random.Random
     replaying: bool
+
+    @property
+    def random(self) -> random.Random:
+        """The run's own stream, seeded by what its start recorded."""
 
     def now(self) -> Micros:
         """When the last event the code has consumed was recorded."""
@@ -39,8 +42,8 @@ class RunningProcess(Protocol):
     def perform(self, activity_type: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: ActivityOptions, returns: Any) -> Awaitable[Any]:
         """Ask for an activity; the value is encoded now and InvalidPayload raised at the call."""
 
-    def receive(self, name: str) -> Awaitable[Any]:
-        """The next signal of this name, as (encoded payload) once there is one."""
+    def receive(self, name: str, into: Any) -> Awaitable[Any]:
+        """The next signal of this name, decoded into the type `into`, once there is one."""
 
     def on_signal(self, name: str, handler: Callable[..., Any]) -> None: ...
     def on_query(self, name: str, handler: Callable[..., Any]) -> None: ...

@@ -1,0 +1,138 @@
+"""Workflows and activities as values: a function, a name, and how it wants to be run.
+
+Calling an activity inside a workflow asks the engine for it; anywhere else it is an ordinary call. A workflow is started through a lab.
+"""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from aionlab.core.clock import Micros
+from aionlab.core.durations import Duration, micros
+from aionlab.core.errors import InvalidOption, NotAWorkflow, NotInWorkflow
+from aionlab.core.events import ActivityOptions
+from aionlab.core.retry import RetryPolicy
+from aionlab.core.running import current
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_RUN_IN = ("thread", "async")
+
+
+class Workflow(Generic[P, R]):
+    """A durable workflow: `fn` is the bare `async` function."""
+
+    aion_kind = "workflow"
+
+    def __init__(self, fn: Callable[P, Coroutine[Any, Any, R]], name: str | None = None, deadline: Duration | None = None) -> None:
+        label = getattr(fn, "__name__", repr(fn))
+        if not callable(fn):
+            raise NotAWorkflow(f"@workflow goes on a function; {fn!r} is none")
+        if inspect.isasyncgenfunction(fn):
+            raise NotAWorkflow(f"{label} yields; a workflow returns its result instead")
+        if not inspect.iscoroutinefunction(fn):
+            raise NotAWorkflow(f"{label} is a plain function; make it `async def {label}(…)`")
+        self.fn = fn
+        self.name: str = name or fn.__name__
+        self.deadline: Micros | None = None if deadline is None else micros(deadline)
+        self.signature = inspect.signature(fn)
+        update_wrapper(cast(Any, self), fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        raise NotInWorkflow(f"{self.name} is a workflow: `%start {self.name}(…)` or lab.start({self.name}, …); calling it")
+
+    def __repr__(self) -> str:
+        return f"<workflow {self.name}>"
+
+
+class Activity(Generic[P, R]):
+    """A side effect that is recorded: `fn` is the bare function, sync or async; None in a reference known by name alone."""
+
+    aion_kind = "activity"
+
+    def __init__(
+        self,
+        fn: Callable[P, R] | None,
+        name: str | None = None,
+        options: ActivityOptions = ActivityOptions(),
+        run_in: str | None = None,
+        signature: inspect.Signature | None = None,
+    ) -> None:
+        if fn is None and name is None:
+            raise NotAWorkflow("an activity needs a function or a name")
+        self.fn = fn
+        self.name: str = name or cast(Any, fn).__name__
+        self.options = options
+        if run_in is None:
+            run_in = "async" if fn is not None and inspect.iscoroutinefunction(fn) else "thread"
+        if run_in not in _RUN_IN:
+            raise InvalidOption(f"run_in={run_in!r}; choose one of {', '.join(_RUN_IN)}")
+        self.run_in = run_in
+        self.signature = signature or (inspect.signature(fn) if fn is not None else None)
+        if fn is not None:
+            update_wrapper(cast(Any, self), fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Any]:
+        process = current.get()
+        if process is None:
+            if self.fn is None:
+                raise NotInWorkflow(f"activity {self.name} is known by name only here; calling it")
+            return cast(Any, self.fn(*args, **kwargs))
+        if self.signature is not None:
+            self.signature.bind(*args, **kwargs)
+        return process.perform(self.name, args, kwargs, self.options, self._returns())
+
+    def with_options(
+        self, *, retry: RetryPolicy | int | None = None, start_to_close: Duration | None = None, timeout: Duration | None = None,
+        queue: str | None = None,
+    ) -> Activity[P, R]:
+        """The same activity, asked for with other options."""
+        options = activity_options(self.options, retry, start_to_close, timeout, queue)
+        return Activity(self.fn, self.name, options, self.run_in, self.signature)
+
+    def _returns(self) -> Any:
+        """The annotation results are decoded into; Any where there is none."""
+        hints = getattr(self, "_hints", None)
+        if hints is None:
+            hints = {}
+            if self.fn is not None:
+                try:
+                    hints = inspect.get_annotations(self.fn, eval_str=True)
+                except Exception:  # noqa: BLE001 - annotations are the user's text; without them values keep their recorded types
+                    hints = {}
+            elif self.signature is not None and not isinstance(self.signature.return_annotation, str):
+                hints = {"return": self.signature.return_annotation}
+            self._hints = hints
+        found = hints.get("return", Any)
+        return Any if found is inspect.Signature.empty else found
+
+    def __repr__(self) -> str:
+        return f"<activity {self.name}>"
+
+
+def activity_options(
+    base: ActivityOptions, retry: RetryPolicy | int | None, start_to_close: Duration | None, timeout: Duration | None, queue: str | None
+) -> ActivityOptions:
+    """`base` with what is given; `retry=3` stands for three attempts, `timeout` for `start_to_close`."""
+    if start_to_close is not None and timeout is not None:
+        raise InvalidOption("timeout= is another name of start_to_close=; give one of them")
+    length = start_to_close if start_to_close is not None else timeout
+    if retry is not None:
+        if isinstance(retry, bool) or not isinstance(retry, RetryPolicy | int):
+            raise InvalidOption(f"retry={retry!r}; write Retry(…) or a number of attempts")
+        if isinstance(retry, int):
+            if retry < 1:
+                raise InvalidOption(f"retry={retry}; it counts attempts in all, so at least 1")
+            retry = RetryPolicy(max_attempts=retry)
+        base = replace(base, retry=retry)
+    if length is not None:
+        if not micros(length):
+            raise InvalidOption("start_to_close must be longer than 0")
+        base = replace(base, start_to_close=micros(length))
+    if queue is not None:
+        base = replace(base, queue=queue)
+    return base

@@ -1,0 +1,150 @@
+"""Activities on their way: attempts are recorded, then run; results are recorded once; failures are retried as the policy says."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aionlab.core import events as e
+from aionlab.core.clock import Micros
+from aionlab.core.ports import Attempt, Finished, Missing
+from aionlab.core.status import Status
+
+from .run import LiveRun, OpenActivity
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+def begin(engine: Engine, run: LiveRun, opened: OpenActivity) -> None:
+    """Record the next attempt and hand it to the executor after the commit. Nothing is dispatched while the run is paused."""
+    if run.status is not Status.RUNNING:
+        return
+    scheduled = opened.scheduled
+    number, attempt = scheduled.activity_id, opened.attempt + 1
+    turn = engine.turn_now
+    opened.pid = engine.tree.next_pid()
+    turn.record(run, e.ActivityStarted(number, attempt))
+    turn.after.append(_Dispatch(engine, run, opened, attempt))
+
+
+class _Dispatch:
+    """Hand an attempt to the executor; not repeated when the outcome of its commit was in doubt, because the rebuilt run dispatches it."""
+
+    __slots__ = ("attempt", "engine", "opened", "run")
+    __dispatch__ = True
+
+    def __init__(self, engine: Engine, run: LiveRun, opened: OpenActivity, attempt: int) -> None:
+        self.engine, self.run, self.opened, self.attempt = engine, run, opened, attempt
+
+    def __call__(self) -> None:
+        run, engine = self.run, self.engine
+        if run.closed:
+            return
+        submit(engine, run, self.opened, self.attempt)
+
+
+def submit(engine: Engine, run: LiveRun, opened: OpenActivity, attempt: int) -> None:
+    scheduled = opened.scheduled
+    number = scheduled.activity_id
+    engine.in_flight[run.row.key, number] = attempt
+    limit = scheduled.options.start_to_close
+    if limit is not None:
+        engine.timers.arm_timeout(run, number, attempt, Micros(engine.clock.now() + limit))
+    engine.executor.submit(
+        Attempt(run.row.key, run.workflow_id, run.run_id, number, scheduled.activity_type, attempt, scheduled.input, scheduled.options),
+        engine.submit,
+    )
+
+
+def resume(engine: Engine, run: LiveRun) -> None:
+    """After recovery or a pause: begin what should be running and is not. An attempt lost with its process counts as begun."""
+    if run.status is not Status.RUNNING:
+        return
+    for number, opened in list((run.activities or {}).items()):
+        if engine.in_flight.get((run.key, number)) == opened.attempt and opened.attempt:
+            continue
+        if opened.next_attempt_at is None:
+            if (run.key, number) not in engine.starved:
+                begin(engine, run, opened)
+        elif opened.next_attempt_at <= engine.turn_now.now:
+            begin(engine, run, opened)
+
+
+def finished(engine: Engine, report: Finished) -> None:
+    """An attempt ended. Reports that are late, doubled, or of closed runs are dropped before anything is recorded."""
+    run = engine.registry.by_key(report.run_key)
+    key = (report.run_key, report.activity_id)
+    if engine.in_flight.get(key) == report.attempt:
+        engine.turn_now.after.append(_Landed(engine, key, report.attempt))
+    if run is None or run.closed:
+        return
+    opened = run.activities.get(report.activity_id) if run.activities else None
+    if opened is None or opened.attempt != report.attempt or opened.next_attempt_at is not None:
+        return
+    engine.turn_now.completions.append(report)
+    if report.failure is None:
+        assert report.result is not None
+        engine.fact(run, e.ActivityCompleted(report.activity_id, report.result, report.attempt))
+        return
+    failure, policy, turn = report.failure, opened.scheduled.options.retry, engine.turn_now
+    if failure.non_retryable or not policy.allows(report.attempt, failure.bases):
+        engine.fact(run, e.ActivityFailed(report.activity_id, failure, report.attempt))
+        return
+    delay = policy.delay_after(report.attempt) if failure.next_retry_delay is None else failure.next_retry_delay
+    due = Micros(turn.now + delay)
+    turn.record(run, e.ActivityFailed(report.activity_id, failure, report.attempt, due))
+    engine.timers.arm_retry(run, report.activity_id, report.attempt, due)
+
+
+class _Landed:
+    """Forget that an attempt is in flight once its end is recorded; before that, a rebuilt run must not dispatch it again."""
+
+    __slots__ = ("attempt", "engine", "key")
+
+    def __init__(self, engine: Engine, key: tuple[int, int], attempt: int) -> None:
+        self.engine, self.key, self.attempt = engine, key, attempt
+
+    def __call__(self) -> None:
+        if self.engine.in_flight.get(self.key) == self.attempt:
+            del self.engine.in_flight[self.key]
+
+
+def timed_out(engine: Engine, run: LiveRun, number: int, attempt: int) -> None:
+    """An attempt took longer than start_to_close; what it may still report is dropped."""
+    opened = run.activities[number]  # type: ignore[index]  # the timer's check has seen it
+    turn, policy = engine.turn_now, opened.scheduled.options.retry
+    if engine.in_flight.pop((run.key, number), None) is not None:
+        turn.after_commit(engine.executor.cancel, run.key, number)
+    if not policy.allows(attempt, ("TimeoutError",)):
+        engine.fact(run, e.ActivityTimedOut(number, "start_to_close", attempt))
+        return
+    due = Micros(turn.now + policy.delay_after(attempt))
+    turn.record(run, e.ActivityTimedOut(number, "start_to_close", attempt, due))
+    engine.timers.arm_retry(run, number, attempt, due)
+
+
+def withdraw(engine: Engine, run: LiveRun, number: int) -> None:
+    """The code no longer wants the activity: tell the executor, after the commit."""
+    engine.starved.pop((run.key, number), None)
+    if engine.in_flight.pop((run.key, number), None) is not None:
+        engine.turn_now.after_commit(engine.executor.cancel, run.key, number)
+
+
+def missing(engine: Engine, report: Missing) -> None:
+    """The attempt could not begin for want of definitions; it waits, uncounted, until they come."""
+    key = (report.run_key, report.activity_id)
+    if engine.in_flight.get(key) != report.attempt:
+        return
+    del engine.in_flight[key]
+    run = engine.registry.by_key(report.run_key)
+    if run is not None and not run.closed:
+        engine.starved[key] = report.names
+
+
+def feed(engine: Engine) -> None:
+    """Definitions have come: hand the waiting attempts to the executor again."""
+    starved, engine.starved = engine.starved, {}
+    for key in starved:
+        run = engine.registry.by_key(key[0])
+        opened = run.activities.get(key[1]) if run is not None and run.activities else None
+        if run is not None and opened is not None:
+            engine.turn_now.after_commit(submit, engine, run, opened, opened.attempt)

@@ -1,0 +1,36 @@
+"""Pause and resume: while paused, signals, timers and results are recorded, and nothing new is dispatched."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aionlab.core import events as e
+from aionlab.core.errors import InvalidOption
+from aionlab.core.status import Status
+
+from .. import activities
+from ..addressing import open_run
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+
+
+def pause(engine: Engine, workflow_id: str, run_id: str | None = None, reason: str | None = None) -> None:
+    """Hold the run. Raises InvalidOption when it is paused already."""
+    run = open_run(engine, workflow_id, run_id)
+    if run.status is Status.PAUSED:
+        raise InvalidOption(f"{run.workflow_id} is paused already")
+    engine.turn_now.record(run, e.WorkflowPaused(reason))
+
+
+def resume(engine: Engine, workflow_id: str, run_id: str | None = None) -> None:
+    """Let a paused run go on, with what was recorded meanwhile. Raises InvalidOption when it is not paused."""
+    run = open_run(engine, workflow_id, run_id)
+    if run.status is not Status.PAUSED:
+        raise InvalidOption(f"{run.workflow_id} is not paused")
+    engine.turn_now.record(run, e.WorkflowResumed())
+    if run.process is None:
+        engine.bring_home(run)
+        return
+    engine.flush(run)
+    engine.timers.arm_all(run)
+    activities.resume(engine, run)

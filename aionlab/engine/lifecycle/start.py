@@ -1,0 +1,206 @@
+"""Starting a run: the table of obligations, row by row.
+
+Rows 1-4 can refuse with nothing written. Row 5 records the start; rows 7-12 set up what is volatile. When one of those fails, what was
+set up is taken down in reverse order, `WorkflowFailed(kind="start_aborted")` is recorded behind the start, and the caller gets the
+first error with both ids. With `ghost_starts` the recorded start stays as it is: the run executes when the database is next opened.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aionlab.core import events as e
+from aionlab.core.attributes import check_attributes
+from aionlab.core.clock import Micros
+from aionlab.core.errors import AlreadyStarted, InvalidOption, StartAborted
+from aionlab.core.failure import Failure
+from aionlab.core.ids import RunId, WorkflowId
+from aionlab.core.jsontext import dumps
+from aionlab.core.names import check_name
+from aionlab.core.ports import Run
+from aionlab.core.status import Status
+from aionlab.replay.process import Code
+
+from ..run import LiveRun
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """A start as asked for, its input already encoded. Ids that are None are minted."""
+
+    workflow_type: str
+    input: e.Payload
+    version: str | None = None
+    workflow_id: str | None = None
+    run_id: RunId | None = None
+    attributes: Mapping[str, Any] | None = None
+    memo: str | None = None
+    deadline: Micros | None = None
+    """Length of time the run may take, from its start."""
+    idempotency_key: str | None = None
+    digest: str | None = None
+    """Of type and input; a second start with the key must have the same."""
+    python: str = "3.11"
+
+
+Started = tuple[WorkflowId, RunId]
+
+
+def start(engine: Engine, request: StartRequest) -> Started:
+    """Start a run; the ids it has.
+
+    Raises WorkflowNotFound, InvalidName, InvalidAttribute, AlreadyStarted, InvalidOption with nothing written; StartAborted when a row
+    after the record failed.
+    """
+    point = engine.faults.point
+
+    point("resolve")
+    code = engine.catalog.resolve(request.workflow_type, request.version)
+
+    point("check")
+    if request.workflow_id is not None:
+        check_name("workflow id", request.workflow_id)
+    attributes = check_attributes(request.attributes or {}, engine.store.attribute_types())
+    if request.idempotency_key is not None:
+        earlier = engine.store.by_idempotency_key(check_name("idempotency key", request.idempotency_key))
+        if earlier is not None:
+            return _same_request(earlier, request)
+
+    point("mint")
+    workflow_id = WorkflowId(request.workflow_id) if request.workflow_id is not None else engine.ids.workflow_id()
+    run_id = request.run_id or engine.ids.run_id()
+
+    point("policy")
+    previous = _previous(engine, workflow_id)
+
+    point("append")
+    run, started = _plan(engine, request, code, workflow_id, run_id, attributes, previous)
+    undo: list[Callable[[], None]] = []
+    step = "visibility"
+    try:
+        point(step)
+        engine.turn_now.batch.runs.append(run.row)
+        for step, act in (
+            ("supervisor", lambda: engine.tree.ensure(code.workflow_type, engine.turn_now.now)),
+            ("spawn", lambda: _spawn(engine, run, started, undo)),
+            ("place", lambda: _place(engine, run, undo)),
+            ("handle", lambda: _hold(run)),
+            ("register", lambda: _register(engine, run, undo)),
+            ("monitor", lambda: _monitor(engine, run, undo)),
+        ):
+            point(step)
+            act()
+        _begin(engine, run, started, attributes, deferred=False)
+    except Exception as error:  # noqa: BLE001 - whichever row failed, the start is compensated and the caller told
+        for take_down in reversed(undo):
+            take_down()
+        if step == "visibility":
+            engine.turn_now.batch.runs.append(run.row)
+        _abort(engine, run, started, attributes, step, error)
+        raise StartAborted(workflow_id, run_id, step, error) from error
+
+    try:
+        point("flush")
+        engine.flush(run)
+    except Exception as error:  # noqa: BLE001 - row 13 is logged and never fails the start
+        _note_flush(workflow_id, error)
+    return workflow_id, run_id
+
+
+def _same_request(earlier: Run, request: StartRequest) -> Started:
+    if earlier.request != request.digest:
+        raise InvalidOption(
+            f"idempotency key {request.idempotency_key!r} was used for another request ({earlier.workflow_id}); use a new key for a new request"
+        )
+    return earlier.workflow_id, earlier.run_id
+
+
+def _previous(engine: Engine, workflow_id: WorkflowId) -> Run | None:
+    """The newest run of the id, which must be closed."""
+    live = engine.registry.get(workflow_id)
+    if live is not None and not live.closed:
+        raise AlreadyStarted(workflow_id, live.run_id, str(live.status))
+    if live is not None:
+        return live.current_row()
+    previous = engine.store.run(workflow_id)
+    if previous is not None and not previous.status.closed:
+        raise AlreadyStarted(workflow_id, previous.run_id, previous.status.value)
+    return previous
+
+
+def _plan(
+    engine: Engine, request: StartRequest, code: Code, workflow_id: WorkflowId, run_id: RunId, attributes: Mapping[str, Any], previous: Run | None
+) -> tuple[LiveRun, e.WorkflowStarted]:
+    now = engine.turn_now.now
+    recorder, key = engine.new_run_keys(workflow_id)
+    parent = previous.run_id if previous is not None else None
+    row = Run(
+        key, recorder.key, workflow_id, run_id, code.workflow_type, code.version, Status.RUNNING, now, None, dict(attributes), parent,
+        request.idempotency_key, request.digest,
+    )  # fmt: skip
+    deadline = None if request.deadline is None else Micros(now + request.deadline)
+    started = e.WorkflowStarted(
+        code.workflow_type, code.version, request.input, engine.ids.seed(), request.python, parent, None, request.memo, deadline, request.idempotency_key
+    )
+    return LiveRun(row, recorder), started
+
+
+def _spawn(engine: Engine, run: LiveRun, started: e.WorkflowStarted, undo: list[Callable[[], None]]) -> None:
+    run.started = started
+    run.process = engine.new_process(run)
+    run.pid = engine.tree.next_pid()
+    undo.append(lambda: engine.suspend(run))
+
+
+def _place(engine: Engine, run: LiveRun, undo: list[Callable[[], None]]) -> None:
+    engine.tree.place(run, engine.turn_now.now)
+    undo.append(lambda: engine.tree.remove(run))
+
+
+def _hold(run: LiveRun) -> None:
+    run.waiters = None
+
+
+def _register(engine: Engine, run: LiveRun, undo: list[Callable[[], None]]) -> None:
+    engine.registry.insert(run)
+    undo.append(lambda: engine.registry.remove(run))
+
+
+def _monitor(engine: Engine, run: LiveRun, undo: list[Callable[[], None]]) -> None:
+    """The engine retires a run when its process ends; the registry entry is what it is found by, so the two must agree."""
+    if engine.registry.by_key(run.key) is not run:
+        raise LookupError(f"pid {run.pid} is not registered")
+
+
+def _begin(engine: Engine, run: LiveRun, started: e.WorkflowStarted, attributes: Mapping[str, Any], deferred: bool) -> None:
+    """Record the start and, unless it is deferred, the first step with it."""
+    turn = engine.turn_now
+    answers: list[e.Event] = []
+    if not deferred:
+        assert run.process is not None
+        answers = run.process.deliver(started, turn.now)
+    turn.record(run, started, deferred)
+    if attributes:
+        turn.record(run, e.SearchAttributesUpdated(e.Payload(dumps(dict(attributes)))))
+    if started.deadline is not None:
+        turn.record(run, e.TimerStarted(e.DEADLINE, started.deadline))
+        engine.timers.arm(run, e.DEADLINE, started.deadline)
+    engine.record_answers(run, answers)
+
+
+def _abort(engine: Engine, run: LiveRun, started: e.WorkflowStarted, attributes: Mapping[str, Any], step: str, error: Exception) -> None:
+    """Leave a start that was recorded and rolled back, or, with ghost starts, one that was only recorded."""
+    _begin(engine, run, started, attributes, deferred=True)
+    if not engine.ghost_starts:
+        failure = Failure("StartAborted", f"{step}: {error}", ("StartAborted",))
+        engine.turn_now.record(run, e.WorkflowFailed(failure, "start_aborted"))
+
+
+def _note_flush(workflow_id: WorkflowId, error: Exception) -> None:
+    import logging
+
+    logging.getLogger("aionlab.engine").warning("signals of %s wait: flushing them failed: %s", workflow_id, error)

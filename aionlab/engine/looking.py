@@ -1,0 +1,198 @@
+"""Looking: results, queries, histories and snapshots. Nothing here records."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aionlab.core import events as e
+from aionlab.core.errors import NondeterminismError, QueryFailed
+from aionlab.core.events import Recorded
+from aionlab.core.names import check_name
+from aionlab.core.ports import Run
+from aionlab.core.snapshots import Entry, Node, Progress
+from aionlab.core.status import Status
+
+from .addressing import any_run
+from .call import Call
+from .catalog import NotRunnable
+from .run import LiveRun
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+Outcome = tuple[str, str, e.Event]
+"""(workflow id, run id, terminal event)."""
+
+
+def result(engine: Engine, workflow_id: str, run_id: str | None = None) -> Outcome | object:
+    """The terminal event of the run, as soon as there is one. Raises RunNotFound."""
+    row = any_run(engine, workflow_id, run_id)
+    run = engine.find(row.workflow_id, row.run_id)
+    if run is None or run.closed:
+        ended = next(r.event for r in reversed(engine.store.run_history(row.key)) if type(r.event) in e.TERMINAL)
+        return row.workflow_id, row.run_id, ended
+    assert engine.call is not None
+    if run.waiters is None:
+        run.waiters = []
+    run.waiters.append(engine.call)
+    return Call.LATER
+
+
+def unwait(engine: Engine, call: Call) -> None:
+    """Forget a caller that no longer waits."""
+    for run in engine.registry:
+        if run.waiters and call in run.waiters:
+            run.waiters.remove(call)
+    if call in engine.settlers:
+        engine.settlers.remove(call)
+
+
+def settle(engine: Engine) -> object:
+    """Answered once nothing moves: no message, no running attempt, no run on its way, no timer due (with auto-skip, none at all)."""
+    assert engine.call is not None
+    engine.settlers.append(engine.call)
+    return Call.LATER
+
+
+def query(engine: Engine, workflow_id: str, name: str, payload: e.Payload, run_id: str | None = None) -> e.Payload:
+    """Ask a run's handler; a closed run is replayed for it. Raises RunNotFound, QueryFailed."""
+    check_name("query name", name)
+    row = any_run(engine, workflow_id, run_id)
+    run = engine.find(row.workflow_id, row.run_id)
+    if run is not None and not run.closed:
+        if run.process is None and not run.stuck:
+            engine.make_resident(run)
+        if run.process is None:
+            raise QueryFailed(workflow_id, name, f"the run is not in memory: {run.stuck or run.waits_for or 'its last events are being committed'}")
+        return run.process.query(name, payload)
+    history = engine.store.run_history(row.key)
+    scratch = LiveRun(row, engine_recorder(row))
+    scratch.refold(history)
+    try:
+        rebuilt = engine.rebuild(scratch, history)
+    except (NotRunnable, NondeterminismError) as error:
+        raise QueryFailed(workflow_id, name, f"the run is {row.status.value} and cannot be replayed: {error}") from error
+    return rebuilt.process.query(name, payload)
+
+
+def engine_recorder(row: Run) -> Any:
+    from .run import Recorder
+
+    return Recorder(row.workflow_id, row.workflow_key, 0)
+
+
+def history(engine: Engine, workflow_id: str, run_id: str | None = None) -> tuple[Run, list[Recorded]]:
+    """The run's row and events; of all runs of the id when no run is named. Raises RunNotFound."""
+    row = any_run(engine, workflow_id, run_id)
+    events = engine.store.run_history(row.key) if run_id is not None else engine.store.read(row.workflow_id)
+    return row, events
+
+
+def run_row(engine: Engine, workflow_id: str, run_id: str | None = None) -> Run:
+    return any_run(engine, workflow_id, run_id)
+
+
+def runs(engine: Engine, **conditions: Any) -> list[Run]:
+    return engine.store.runs(**conditions)
+
+
+def entry(engine: Engine, workflow_id: str, run_id: str | None = None) -> Entry | None:
+    """The registry's entry of an open run; None for a closed one."""
+    run = engine.find(workflow_id, run_id)
+    return None if run is None else _entry(run)
+
+
+def registry(engine: Engine) -> list[Entry]:
+    return [_entry(run) for run in engine.registry]
+
+
+def _entry(run: LiveRun) -> Entry:
+    assert run.status is not None
+    deferred = sum(1 for waiting in run.deferred or () if isinstance(waiting.event, e.SignalReceived))
+    return Entry(
+        run.workflow_id, run.run_id, run.row.workflow_type, run.row.version, run.pid or None, run.status, _residency(run), waits_for(run),
+        (run.process.mailbox if run.process else 0) + deferred, run.recorder.head, run.row.started_at,
+    )  # fmt: skip
+
+
+def _residency(run: LiveRun) -> str:
+    if run.process is not None:
+        return "Resident"
+    if run.stuck is not None:
+        return "Stuck"
+    return "Waiting" if run.waits_for else "Suspended"
+
+
+def waits_for(run: LiveRun) -> str:
+    """What the run waits for, in words, with the source line where there is one."""
+    if run.stuck is not None:
+        return str(run.stuck)
+    if run.waits_for:
+        return run.waits_for
+    if run.process is None:
+        return "whatever comes next for it"
+    blocked = run.process.blocked()
+    if not blocked:
+        return ""
+    first = next((b for b in blocked if b.what not in ("its own tasks", "its turn")), blocked[0])
+    return first.what + (f" ({first.source.split(', in ')[0]})" if first.source else "")
+
+
+def tree(engine: Engine) -> Node:
+    """The supervision tree as it stands."""
+    now = engine.clock.now()
+    supervisors = []
+    for supervisor in engine.tree.supervisors.values():
+        children = tuple(_workflow_node(run) for run in list(supervisor.children.values()))
+        supervisors.append(
+            Node(
+                supervisor.pid, "supervisor", supervisor.name, "Down" if supervisor.down else "Running", supervisor.count.recent(now),
+                supervisor.count.limit.intensity, supervisor.started_at, f"in {supervisor.count.limit.period // 1_000_000} s", children,
+            )
+        )  # fmt: skip
+    root = engine.tree.root
+    return Node(
+        engine.tree.pid, "root", "lab", "Halted" if engine.halted else "Running", root.recent(now), root.limit.intensity, engine.tree.started_at,
+        engine.halted or f"in {root.limit.period // 1_000_000} s", tuple(supervisors),
+    )  # fmt: skip
+
+
+def _workflow_node(run: LiveRun) -> Node:
+    activities = tuple(
+        Node(
+            opened.pid, "activity", f"{opened.scheduled.activity_type}#{number}",
+            "Waiting for retry" if opened.next_attempt_at is not None else "Running", max(0, opened.attempt - 1),
+            max(0, opened.scheduled.options.retry.max_attempts - 1), run.row.started_at, f"attempt {opened.attempt}",
+        )
+        for number, opened in (run.activities or {}).items()
+    )  # fmt: skip
+    state = "Stuck" if run.stuck else str(run.status)
+    return Node(run.pid, "workflow", run.workflow_id, state, 0, 0, run.row.started_at, waits_for(run), activities)
+
+
+def progress(engine: Engine) -> Progress:
+    """Where the lab as a whole stands."""
+    open_runs = list(engine.registry)
+    counts = engine.store.count("status")
+    open_names = {Status.RUNNING.value, Status.PAUSED.value}
+    return Progress(
+        engine.clock.now(), "this kernel", engine.store.readonly, sum(run.status is Status.RUNNING for run in open_runs),
+        sum(run.status is Status.PAUSED for run in open_runs), sum(n for name, n in counts.items() if name not in open_names),
+        sum(run.stuck is not None for run in open_runs), sum(bool(run.waits_for) for run in open_runs), engine.turns, engine.commits, engine.events,
+        engine.timers.next_due(), engine.halted,
+    )  # fmt: skip
+
+
+def names(engine: Engine, workflow_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(signal names, query names) the run's code has spoken of so far."""
+    run = engine.find(workflow_id)
+    if run is None or run.process is None:
+        return (), ()
+    return run.process.signal_names, run.process.query_names
+
+
+def stack(engine: Engine, workflow_id: str, run_id: str | None = None) -> list[tuple[str, str]]:
+    """(what it waits for, source line) of every blocked coroutine; empty when the run is not in memory."""
+    run = engine.find(workflow_id, run_id)
+    if run is None or run.process is None:
+        return []
+    return [(blocked.what, blocked.source) for blocked in run.process.blocked()]

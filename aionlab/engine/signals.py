@@ -1,0 +1,111 @@
+"""Signals: recorded first, delivered where the run lives.
+
+The sender sees the engine through a seam that answers two questions, where a run lives and whether a signal reaches a pid, and refuses
+everything else: a path wired wrongly is loud.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from aionlab.core import events as e
+from aionlab.core.errors import AionError, RunClosed, RunNotFound
+from aionlab.core.ids import RunId, WorkflowId
+from aionlab.core.names import check_name
+
+from .addressing import open_run
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """The run's process can take signals now."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class NonResident:
+    """The run is open; its code cannot take signals now, so they wait in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The run has ended."""
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """There is no such run."""
+
+
+Residence = Resident | NonResident | Terminal | Unknown
+
+
+class SeamRefused(AionError):
+    """Something other than the two questions was asked of the seam."""
+
+
+class Seam:
+    """What the path of signals may know of the engine."""
+
+    __slots__ = ("_engine",)
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def where(self, workflow_id: str, run_id: str | None = None) -> Residence:
+        """Where the run lives."""
+        run = self._engine.find(workflow_id, run_id)
+        if run is None:
+            row = self._engine.store.run(WorkflowId(workflow_id), None if run_id is None else RunId(run_id))
+            return Unknown() if row is None else Terminal(row.status.value)
+        if run.closed:
+            return Terminal(str(run.status))
+        return Resident(run.pid) if run.can_step else NonResident()
+
+    def deliver(self, pid: int, signal: e.SignalReceived) -> None:
+        """Record the signal and step the process with this pid. Raises SeamRefused when no workflow process has it."""
+        found = self._engine.tree.by_pid(pid)
+        if found is None or not hasattr(found, "recorder"):
+            raise SeamRefused(f"pid {pid} is no workflow process; signals are delivered to those alone")
+        self._engine.fact(found, signal)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise SeamRefused(f"the signal seam has no {name!r}: it answers `where` and `deliver` and nothing else")
+
+
+def signal(
+    engine: Engine, workflow_id: str, name: str, payload: e.Payload, run_id: str | None = None, idempotency_key: str | None = None
+) -> bool:
+    """Send a signal; False when its idempotency key has come before (it then counts once).
+
+    Raises InvalidName, RunNotFound, RunClosed with nothing written.
+    """
+    check_name("workflow id", workflow_id)
+    check_name("signal name", name)
+    if idempotency_key is not None:
+        check_name("idempotency key", idempotency_key)
+    seam = Seam(engine)
+    match seam.where(workflow_id, run_id):
+        case Unknown():
+            open_run(engine, workflow_id, run_id)
+            raise RunNotFound(workflow_id, run_id)
+        case Terminal(status):
+            run = engine.find(workflow_id, run_id)
+            row = engine.store.run(WorkflowId(workflow_id), None if run_id is None else RunId(run_id))
+            raise RunClosed(workflow_id, run.run_id if run else row.run_id if row else "", status)
+        case residence:
+            run = open_run(engine, workflow_id, run_id)
+            if idempotency_key is not None and run.has_signal_key(idempotency_key):
+                return False
+            received = e.SignalReceived(name, payload, idempotency_key)
+            if isinstance(residence, Resident):
+                seam.deliver(residence.pid, received)
+            else:
+                engine.fact(run, received)
+            return True

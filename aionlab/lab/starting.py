@@ -1,0 +1,136 @@
+"""`%%workflow` and `%start`: defining what a cell contains, and starting it."""
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from aionlab.core.errors import RunNotFound
+
+from . import cells, grammar
+from .errors import LineError
+from .grammar import Call, Option, Slot, Text
+from .verbs import Request, verb
+
+_START_OPTIONS = (
+    Option("id", "workflow id; minted when not given", metavar="ID"),
+    Option("as", "bind the handle to this variable", metavar="VAR"),
+    Option("attr", "search attribute; may be repeated", "pair", metavar="FIELD=VALUE"),
+    Option("key", "idempotency key: the same key starts once", metavar="KEY"),
+    Option("deadline", "give the run this long: 2h, 7d", metavar="TIME"),
+    Option("version", "that version of the code instead of the routed one", metavar="VERSION"),
+    Option("attach", "use the run of --id if there is one", "flag"),
+    Option("restart", "terminate the open run of --id first", "flag"),
+)
+
+
+@verb(
+    "workflow", Slot("NAME", needed=False),
+    options=(Option("start", "start it too, with these arguments", "args", metavar="ARGS"), *_START_OPTIONS),
+    example="%%workflow order --start (42, rush=True) --id o-1 --as h", line=False, cell=True,
+)
+def workflow(ask: Request) -> Any:
+    """Define the workflow a cell contains, and start it if asked.
+
+    The cell's workflow is NAME, or the last one defined; a plain `async def` will do. Shows the definition card.
+    """
+    _check_options(ask)
+    session = ask.session
+    name = ask.names.text(ask.asked.words[0], "a workflow's name") if ask.asked.words else None
+    lab = session.lab
+    session.check_writable()
+    cell = cells.run(session.shell, ask.body or "", session.ledger)
+    definitions = cells.workflows(cell, session.shell.user_ns, name)
+    card = [lab.define(definition, ledger=session.ledger) for definition in definitions][-1]
+    if not ask.asked.has("start"):
+        unused = next((o for o in ask.asked.options if o != "version"), None)
+        if unused is not None:
+            raise LineError(f"--{unused} needs --start: the cell defined {definitions[-1].name}, and started nothing")
+        return card
+    session.display(card)
+    given = ask.asked.word("start")
+    assert given is not None
+    return _start(ask, definitions[-1], grammar.arguments(given.text, definitions[-1].name))
+
+
+@verb(
+    "start", Slot("WORKFLOW", "call"), options=_START_OPTIONS, example="%start order(42, rush=True) --id o-1 --attr customer=acme --as h", cell=True
+)
+def start(ask: Request) -> Any:
+    """Start a run of a workflow; gives its handle.
+
+    Without parentheses the workflow is called without arguments. With --attach, or --restart, running the cell twice is fine.
+    """
+    _check_options(ask)
+    call = grammar.call(ask.asked.expression, "start")
+    return _start(ask, _resolve(ask, call.name), call)
+
+
+def _check_options(ask: Request) -> None:
+    ask.check_name("as")
+    if ask.asked.has("attach") and ask.asked.has("restart"):
+        raise LineError("--attach and --restart are alternatives")
+    for option in ("attach", "restart"):
+        if ask.asked.has(option) and not ask.asked.has("id"):
+            raise LineError(f"--{option} needs --id: %start order(42) --id o-1 --{option}")
+
+
+def _resolve(ask: Request, name: str) -> Any:
+    """The workflow a name stands for: the notebook's, else the name itself for one that is stored in the lab."""
+    first, *attributes = name.split(".")
+    value = ask.names.get(first)
+    for attribute in attributes:
+        value = getattr(value, attribute, None)
+    if getattr(value, "aion_kind", None) == "workflow":
+        return value
+    if name not in ask.lab.workflow_types():
+        if getattr(value, "aion_kind", None) == "activity":
+            raise LineError(f"{name} is an activity: call it, {name}(…), or await it in a workflow")
+        if inspect.iscoroutinefunction(value):
+            raise LineError(f"{name} is a plain async function; put @workflow on it, or %%workflow on its cell")
+        if inspect.isfunction(value):
+            raise LineError(f"{name} is a plain function; make it `@workflow` and `async def {name}(…)`")
+    return name
+
+
+def _start(ask: Request, definition: Any, call: Call) -> Any:
+    args, kwargs = ask.names.arguments(call)
+    options = {
+        "id": ask.text("id"),
+        "version": ask.text("version"),
+        "search_attributes": ask.pairs("attr"),
+        "idempotency_key": ask.text("key"),
+        "deadline": _deadline(ask),
+    }
+    clash = sorted(set(kwargs) & set(options) | set(kwargs) & {"memo"})
+    if clash:
+        raise LineError(f"{clash[0]}= is an option of the start, not an argument; pass it by position, or use --{clash[0]}")
+    existing = _existing(ask, options["id"]) if ask.asked.has("attach") or ask.asked.has("restart") else None
+    if existing is not None and ask.asked.has("attach"):
+        ask.bind("as", existing)
+        return existing
+    if existing is not None and not existing.status.closed:
+        existing.terminate("restarted by %start --restart")
+    try:
+        handle = ask.lab.start(definition, *args, **{k: v for k, v in options.items() if v is not None}, **kwargs)
+    except KeyboardInterrupt as stop:
+        started = getattr(stop, "handle", None)
+        if started is not None:
+            ask.bind("as", started)
+        stop.args = ("nothing was started" if started is None else f"{started.id} was started",)
+        raise
+    ask.bind("as", handle)
+    return handle
+
+
+def _existing(ask: Request, workflow_id: Any) -> Any:
+    try:
+        return ask.lab.get(workflow_id)
+    except RunNotFound:
+        return None
+
+
+def _deadline(ask: Request) -> Any:
+    word = ask.asked.word("deadline")
+    if isinstance(word, Text) and word.text.isdigit():
+        return int(word.text)
+    return ask.value("deadline")

@@ -1,0 +1,58 @@
+"""Waiting in a cell: interruptible, never in the engine's way, and not silent for long.
+
+The waits themselves are the app's (short `SimpleQueue.get(timeout=…)` loops, so that no lock is shared with the engine); here they
+get a voice: after a while one line says what the run waits for, and an interrupt says that the run goes on.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aionlab.core.errors import ResultTimeout
+
+if TYPE_CHECKING:
+    from aionlab.app.handle import Handle
+    from aionlab.app.lab import Lab
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """When a wait speaks up, and how."""
+
+    after: float
+    """Seconds; 0 for never."""
+    say: Callable[[str], None]
+
+
+def result(handle: Handle, timeout: float | None, notice: Notice) -> Any:
+    """The result of a run. Raises ResultTimeout after `timeout` seconds, or the run's outcome."""
+    quiet = notice.after if notice.after > 0 and (timeout is None or timeout > notice.after) else None
+    try:
+        if quiet is None:
+            return handle.result(timeout=timeout)
+        try:
+            return handle.result(timeout=quiet)
+        except ResultTimeout as waited:
+            notice.say(line(handle.id, waited.waiting_for))
+        try:
+            return handle.result(timeout=None if timeout is None else timeout - quiet)
+        except ResultTimeout as waited:
+            raise ResultTimeout(handle.id, timeout or 0, waited.waiting_for) from None
+    except KeyboardInterrupt as stop:
+        stop.args = (f"the wait stopped; {handle.id} goes on",)
+        raise
+
+
+def settle(lab: Lab, timeout: float | None) -> None:
+    """Wait until the engine is idle."""
+    try:
+        lab.settle(timeout)
+    except KeyboardInterrupt as stop:
+        stop.args = ("the wait stopped; the runs go on",)
+        raise
+
+
+def line(workflow_id: str, waiting_for: str) -> str:
+    """What a long wait says, once."""
+    return f"{workflow_id} {f'waits for {waiting_for}' if waiting_for else 'is at work'} · ■ stops waiting, not the run"

@@ -1,0 +1,54 @@
+"""One statement for many rows.
+
+Each statement that runs gives up the GIL, and beside a computing cell getting it back may take a whole switch interval, so a turn
+writes each table with one statement. Its text depends on the number of rows; to prepare few texts, rows are padded with NULLs to a
+power of two, and the statement leaves out rows whose first column is NULL.
+"""
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+MOST = 4096
+
+
+class Bulk:
+    """A statement over rows of `width` values; `text` has `{rows}` where the lists of question marks go."""
+
+    def __init__(self, text: str, width: int) -> None:
+        self._text, self._width = text, width
+        self._texts: dict[int, str] = {}
+
+    def __call__(self, db: sqlite3.Connection, rows: Sequence[Sequence[Any]], *more: Any) -> int:
+        """Run it over all rows; `more` are the values after the rows. The number of rows changed.
+
+        More rows than `most` take several statements, so the caller opens a transaction.
+        """
+        changed = 0
+        limit = most(db, self._width)
+        for at in range(0, len(rows), limit):
+            changed += self._cursor(db, rows[at : at + limit], more).rowcount
+        return changed
+
+    def ask(self, db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> Iterable[Any]:
+        """What a query over these rows finds."""
+        limit = most(db, self._width)
+        for at in range(0, len(rows), limit):
+            yield from self._cursor(db, rows[at : at + limit], ()).fetchall()
+
+    def _cursor(self, db: sqlite3.Connection, rows: Sequence[Sequence[Any]], more: tuple[Any, ...]) -> sqlite3.Cursor:
+        size = 1 << (len(rows) - 1).bit_length()
+        text = self._texts.get(size)
+        if text is None:
+            row = "(" + ",".join("?" * self._width) + ")"
+            text = self._texts[size] = self._text.format(rows=",".join([row] * size))
+        values = [*chain.from_iterable(rows), *(None,) * ((size - len(rows)) * self._width), *more]
+        return db.execute(text, values)
+
+
+def most(db: sqlite3.Connection, width: int) -> int:
+    """How many rows of this width one statement takes, a power of two."""
+    fits = (db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - 8) // width
+    return min(MOST, 1 << (fits.bit_length() - 1))

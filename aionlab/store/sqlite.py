@@ -1,0 +1,210 @@
+"""The event store in a SQLite file.
+
+A turn of steps is one autocommit INSERT, with the check that this kernel still owns the file inside it; anything more is one
+transaction. Nothing is acknowledged before SQLite has flushed its log (`synchronous="FULL"`). The connection that writes also
+checkpoints, when `checkpoint` is called and at `close`; views read through `reader`.
+"""
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aionlab.core.errors import NotOurDatabase, SequenceConflict
+from aionlab.core.events import Recorded
+from aionlab.core.ids import WorkflowId
+from aionlab.core.ports import Batch
+
+from . import visibility
+from .bulk import most
+from .checks import check, check_sequence
+from .connection import MEMORY, Opened, Synchronous, connect
+from .faults import FOREIGN, translated
+from .fold import batch_of
+from .history import Histories, insert_events
+from .integrity import findings, folded
+from .lease import Lease, Owner
+from .packages import Packages
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+
+class SqliteStore(Histories, Packages):
+    """An EventStore in a file, or in memory for ":memory:"."""
+
+    def __init__(self, path: str, opened: Opened, lease: Lease | None = None) -> None:
+        super().__init__(path, opened.db, opened.reason, opened.newer)
+        self.lease = lease
+        self._heads = {}
+        self._plain_rows = most(opened.db, 9)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, owner: Owner | None = None, takeover: bool = False, readonly: bool = False,
+             synchronous: Synchronous = "FULL") -> SqliteStore:
+        """Open the database at `path`, making it when there is none (or an empty file).
+
+        `owner` takes the writer's lease in that name, with `takeover` from whoever holds it; without an owner (tests, tools) nobody is
+        kept out and the current epoch is used. A file that cannot be written, or that a newer aionlab wrote, opens with `readonly`
+        set and the `reason` given. Raises StoreLocked, NotOurDatabase, StoreReadOnly (no file, and none can be made), StoreUnavailable.
+        """
+        name = os.fspath(path)
+        if name != MEMORY:
+            name = os.path.abspath(name)
+        lease = None
+        if owner is not None and name != MEMORY and not readonly and os.access(os.path.dirname(name), os.W_OK):
+            lease = Lease.acquire(name, owner, takeover)
+        try:
+            opened = connect(name, synchronous=synchronous, readonly=readonly)
+        except BaseException as error:
+            if lease is not None:
+                lease.release(forget=isinstance(error, NotOurDatabase))
+            raise
+        if lease is not None and opened.reason:
+            lease.release()
+            lease = None
+        store = cls(name, opened, lease)
+        try:
+            if lease is not None:
+                store.epoch = lease.claim(store._db)
+            elif not store.readonly:
+                ((store.epoch,),) = store._rows("SELECT epoch FROM owner WHERE one = 1")
+        except BaseException as error:
+            store._shut()
+            if isinstance(error, FOREIGN):
+                raise translated(error, name) from error
+            raise
+        return store
+
+    # --- writing ---------------------------------------------------------------------------------------------------------
+
+    def commit(self, batch: Batch) -> None:
+        self._may_write()
+        with self._lock:
+            check(batch)
+            plain = not (batch.workflows or batch.runs or batch.changes or batch.timers or batch.timers_ended or batch.runs_ended)
+            if plain and len(batch.rows) <= self._plain_rows and not self._db.in_transaction:
+                self._commit_rows(batch)
+            else:
+                with self._transaction():
+                    self._apply(batch)
+            self._remember(batch)
+
+    def append(self, workflow_id: WorkflowId, events: Sequence[Recorded], expected_seq: int) -> None:
+        self._may_write()
+        with self._lock:
+            check_sequence(workflow_id, events, expected_seq)
+            with self._transaction():
+                found = self.head(workflow_id)
+                if found != expected_seq:
+                    raise SequenceConflict(workflow_id, expected_seq, found)
+                if events:
+                    batch = batch_of(self, workflow_id, events, expected_seq)
+                    self._apply(batch)
+            if events:
+                self._remember(batch)
+
+    def _commit_rows(self, batch: Batch) -> None:
+        """One statement that commits itself: it writes all rows, or none because an event of that number is there or the epoch is over."""
+        try:
+            self._check_heads(batch)
+            if batch.rows and insert_events(self._db, batch.rows, self.epoch) != len(batch.rows):
+                raise self._fenced()
+        except sqlite3.IntegrityError as error:
+            raise self._conflict(batch) or translated(error, self.path) from error
+        except FOREIGN as error:
+            raise translated(error, self.path) from error
+
+    def _apply(self, batch: Batch) -> None:
+        """Write a batch within the open transaction."""
+        self._check_heads(batch)
+        try:
+            if batch.workflows:
+                visibility.write_workflows(self._db, batch)
+            if batch.rows and insert_events(self._db, batch.rows, self.epoch) != len(batch.rows):
+                raise self._fenced()
+        except sqlite3.IntegrityError as error:
+            conflict = self._conflict(batch)
+            if conflict is None:
+                raise
+            raise conflict from error
+        visibility.write(self._db, batch)
+
+    # --- upkeep ----------------------------------------------------------------------------------------------------------
+
+    def wal_size(self) -> int:
+        """Bytes in the write-ahead log; a checkpoint brings them to 0."""
+        try:
+            return os.stat(self.path + "-wal").st_size
+        except OSError:
+            return 0
+
+    def checkpoint(self) -> bool:
+        """Move what is committed from the log into the database file; False when a reader holds some of it back. Waits for nobody."""
+        self._may_write()
+        with self._lock:
+            try:
+                self._db.execute("PRAGMA busy_timeout = 0")
+                try:
+                    busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                finally:
+                    self._db.execute("PRAGMA busy_timeout = 5000")
+            except FOREIGN as error:
+                raise translated(error, self.path) from error
+        return not busy
+
+    def verify(self) -> list[str]:
+        """What is wrong with the database, a sentence each. Reads all of it."""
+        damage = [row[0] for row in self._rows("PRAGMA integrity_check")]
+        return ([] if damage == ["ok"] else damage) + list(findings(self))
+
+    def rebuild_visibility(self) -> int:
+        """Make run rows and timers what the histories say; the number of runs that were not."""
+        changed = 0
+        for workflow_id in self.ids():
+            with self._transaction():
+                chain = self.run_chain(workflow_id)
+                for run, fold, events in folded(chain, self.read(workflow_id)):
+                    if fold is not None:
+                        changed += visibility.rebuild(self._db, run, fold, events)
+        return changed
+
+    def reader(self) -> SqliteStore:
+        """A connection of its own that only reads, for views; close it when done. In memory there is one connection: this store."""
+        return self if self.path == MEMORY else SqliteStore.open(self.path, readonly=True)
+
+    @property
+    def database(self) -> sqlite_utils.Database:
+        """The tables to look at with sqlite-utils, through a connection that cannot write; `history` is the readable one."""
+        import sqlite_utils
+
+        if self.path != MEMORY:
+            return sqlite_utils.Database(connect(self.path, readonly=True).db, execute_plugins=False)
+        copy = sqlite3.connect(MEMORY)
+        with self._lock:
+            self._guard()
+            self._db.backup(copy)
+        copy.execute("PRAGMA query_only = ON")
+        return sqlite_utils.Database(copy, execute_plugins=False)
+
+    def close(self) -> None:
+        """Checkpoint, close and give the lease back; again does nothing, and in a forked child it touches nothing."""
+        if self._closed or self._pid != os.getpid():
+            return
+        with self._lock:
+            if not self.readonly and self.path != MEMORY:
+                try:
+                    self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                except FOREIGN:  # what is committed is in the log, and the next to open it reads it there
+                    pass
+            self._shut()
+
+    def _shut(self) -> None:
+        self._closed = True
+        self._db.close()
+        if self.lease is not None:
+            self.lease.release()
+
+    def __repr__(self) -> str:
+        return f"SqliteStore({self.path!r}{', readonly' if self.readonly else ''}{', closed' if self._closed else ''})"

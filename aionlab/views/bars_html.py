@@ -1,0 +1,120 @@
+"""A timeline as a table whose bars are positioned boxes: no script, no style sheet, and every piece says on hover what it is."""
+from __future__ import annotations
+
+from aionlab.core.clock import Micros
+
+from .bars import KINDS, Kind, Picture, Piece, Row
+from .html import Element, h
+from .palette import GREEN, GREY, MONO, RED, RULE, SMALL, VIOLET, look, muted, state
+from .scale import Scale
+from .text import counted, label, short, visible, when
+
+_TD = "padding:1px 10px 1px 0;text-align:left;vertical-align:middle;border:none;white-space:nowrap"
+_MARK_TD = _TD.replace("10px", "5px")
+_BAR_TD = "padding:1px 0;vertical-align:middle;border:none;width:100%;min-width:110px"
+_NUMBER_TD = "padding:1px 0 1px 10px;text-align:right;vertical-align:middle;border:none;white-space:nowrap"
+_PLAIN = "background:transparent"
+
+
+def element(picture: Picture) -> Element:
+    """The timeline as HTML."""
+    span = picture.span
+    lane = "position:relative;height:14px" + _bands(picture.axis)
+    body = [_axis(picture.axis)]
+    for row in picture.rows:
+        body.append(_left_out(picture.hidden) if row is None else _row(row, picture.axis, lane))
+    outcomes = ((picture.awaits, "awaits", VIOLET), (span.failure, "failure", RED), (span.result, "result", GREEN))
+    return h(
+        "div",
+        h(
+            "div", muted(label(span.workflow_type, 60) + " "), h("b", label(span.workflow_id, 200)), "  ", state(str(span.status)), "  ", picture.length,
+            style="font-size:14px;white-space:pre-wrap",
+        ),
+        h(
+            "div", f"run {visible(span.run_id)}  {short(span.version)}  {when(span.started_at)}",
+            style=f"color:{GREY};{SMALL};margin:0 0 4px 0;white-space:pre-wrap",
+        ),
+        h("table", h("tbody", body), style="border-collapse:collapse;border:none;margin:0;width:100%;font-size:13px;line-height:1.3"),
+        [_outcome(said, what, colour) for said, what, colour in outcomes if said],
+        _legend(picture),
+        style="overflow-x:auto;margin:2px 0;text-align:left;max-width:1100px",
+    )  # fmt: skip
+
+
+def fill(kind: Kind) -> str:
+    """The background of a kind of piece: a colour, or a hatch of it. The sanitizers know `background-size` with one length only."""
+    if not kind.hatched:
+        return f"background:{kind.colour}"
+    stops = f"{kind.colour} 25%,transparent 25%,transparent 50%,{kind.colour} 50%,{kind.colour} 75%,transparent 75%"
+    return f"background:linear-gradient(135deg,{stops});background-size:6px;opacity:0.75"
+
+
+def _outcome(said: str, what: str, colour: str) -> Element:
+    return h("div", h("span", what + " ", style=f"color:{colour};font-weight:600"), h("span", said, style=MONO + ";overflow-wrap:break-word"), style="margin:4px 0 0 0;font-size:13px")
+
+
+def _left_out(hidden: int) -> Element:
+    return h("tr", h("td", muted(f"… {counted(hidden, 'row')} left out …"), colspan=5, style=_TD), style=_PLAIN)
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.3f}".rstrip("0").rstrip(".") + "%"
+
+
+def _bands(axis: Scale) -> str:
+    """The folds as faint bands behind every bar: one gradient with hard stops."""
+    if not axis.folds:
+        return ""
+    stops = []
+    for fold in axis.folds:
+        left, right = _percent(fold.left), _percent(fold.right)
+        stops += [f"transparent {left}", f"rgba(128,128,128,0.13) {left}", f"rgba(128,128,128,0.13) {right}", f"transparent {right}"]
+    return f";background:linear-gradient(90deg,{','.join(stops)})"
+
+
+def _axis(axis: Scale) -> Element:
+    marks: list[Element] = []
+    for one in axis.stretches:
+        share = one.right - one.left
+        place = f"position:absolute;top:0;left:{_percent(one.left)};width:{_percent(share)};text-align:center;overflow:hidden;white-space:nowrap;font-size:85%"
+        if one.folded:
+            marks.append(h("span", "⋯" + one.label, style=place, title=f"{one.label} of idle time, folded"))
+        elif share > 0.15:
+            marks.append(h("span", one.label, style=place, title=f"{when(Micros(one.start))} … {when(Micros(one.end))}"))
+    lane = h("div", marks, style=f"position:relative;height:16px;color:{GREY}")
+    return h("tr", h("td", colspan=3, style=_TD), h("td", lane, style=_BAR_TD), h("td", style=_NUMBER_TD), style=f"{_PLAIN};border-bottom:1px solid {RULE}")
+
+
+def _row(row: Row, axis: Scale, lane: str) -> Element:
+    mark, colour = look(row.status)
+    return h(
+        "tr",
+        h("td", h("span", mark, style=f"color:{colour};font-weight:600"), title=row.status, style=_MARK_TD),
+        h("td", h("span", row.id, style=f"{MONO};color:{GREY}"), style=_TD),
+        h("td", label(row.name, 24), title=row.title, style=_TD),
+        h("td", h("div", [_segment(piece, axis) for piece in row.pieces], style=lane), style=_BAR_TD),
+        h("td", row.took, style=_NUMBER_TD, title=row.status),
+        style=_PLAIN,
+    )
+
+
+def _segment(piece: Piece, axis: Scale) -> Element:
+    left, right = axis.at(piece.start), axis.at(piece.end)
+    kind = KINDS[piece.kind]
+    shape = "top:4px;height:6px" if kind.hatched else "top:0;height:14px" if piece.kind == "signal" else "top:2px;height:10px"
+    place = f"position:absolute;left:{_percent(min(left, 0.994))};width:{_percent(right - left)};min-width:3px;border-radius:2px"
+    edge = f";border-right:3px dotted {GREY}" if piece.open else ""
+    return h("span", style=f"{place};{shape};{fill(kind)}{edge}", title=piece.title + ("\nstill open" if piece.open else ""))
+
+
+def _legend(picture: Picture) -> Element | None:
+    entry = "white-space:nowrap;margin:0 14px 0 0;display:inline-block"
+    entries: list[Element] = []
+    for name in picture.kinds:
+        kind = KINDS[name]
+        wide, tall = ("3px", "12px") if name == "signal" else ("16px", "6px") if kind.hatched else ("16px", "10px")
+        box = f"display:inline-block;width:{wide};height:{tall};border-radius:2px;margin:0 5px 0 0;vertical-align:middle;{fill(kind)}"
+        entries.append(h("span", h("span", style=box), kind.word, style=entry))
+    if picture.axis.folds:
+        entries.append(h("span", "⋯ idle, folded: " + ", ".join(fold.label for fold in picture.axis.folds), style="display:inline-block"))
+    return h("div", entries, style=f"color:{GREY};{SMALL};margin:5px 0 0 0") if entries else None

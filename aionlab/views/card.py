@@ -1,0 +1,136 @@
+"""One run on one card: what it is, how it stands, what it awaits, how it ended and where in the user's code."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aionlab.core.clock import Micros
+from aionlab.core.durations import spell
+from aionlab.core.events import Recorded, WorkflowFailed, WorkflowStarted
+from aionlab.core.failure import Failure
+from aionlab.core.ports import Run
+from aionlab.core.snapshots import Entry
+
+from .bundle import Shown
+from .detail import about, carried, kind
+from .document import Document, cell, code_cell, facts, grid, heading, listing, note, stacked, titled
+from .groups import Span, story
+from .palette import GREEN, RED
+from .preview import failure_line, masked, preview
+from .runs import attributes_line
+from .text import block, clip, counted, label, lasted, short, visible, when
+
+_CAUSES = 8
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RunCard(Shown):
+    """What `describe()` shows.
+
+    `events` are the run's (or only its last ones), `entry` its place in the registry while it lives, `now` draws the age of an open
+    run. `details` are the lines the workflow's author sets. `last` events are listed.
+    """
+
+    run: Run
+    events: Sequence[Recorded] = ()
+    entry: Entry | None = None
+    now: Micros | None = None
+    details: str = ""
+    last: int = 8
+
+    def _line(self) -> str:
+        run = self.run
+        awaits = f", waits for {clip(self.entry.waiting_for, 80)}" if self.entry and self.entry.waiting_for else ""
+        return f"<{label(run.workflow_type, 40)} {label(run.workflow_id)}: {run.status}{awaits}>"
+
+    def _document(self) -> Document:
+        run = self.run
+        events = [recorded for recorded in self.events if recorded.run_id == run.run_id]
+        first = next((one.event for one in events if isinstance(one.event, WorkflowStarted)), None)
+        end = run.closed_at if run.closed_at is not None else self.now
+        age = lasted(run.started_at, end)
+        return stacked(
+            heading(label(run.workflow_type, 40), label(run.workflow_id, 200), run.status.value, age),
+            facts([*self._facts(first), ("duration", age)]),
+            titled("details", listing(block(self.details))) if self.details else None,
+            self._outcome(events),
+            titled(f"last of {counted(len(events), 'event')}" if len(events) > self.last else "events", _events(events[-self.last :])),
+        )
+
+    def _facts(self, first: WorkflowStarted | None) -> list[tuple[str, Any]]:
+        run, entry = self.run, self.entry
+        return [
+            ("awaits", clip(entry.waiting_for, 200) if entry else ""),
+            ("lives", _lives(entry) if entry else ""),
+            ("run id", code_cell(visible(run.run_id))),
+            ("version", code_cell(short(run.version), visible(run.version))),
+            ("started", when(run.started_at)),
+            ("closed", when(run.closed_at)),
+            ("deadline", when(first.deadline) if first else ""),
+            ("follows", code_cell(visible(run.parent_run_id)) if run.parent_run_id else ""),
+            ("attributes", attributes_line(run.attributes, 400)),
+            ("memo", code_cell(preview(first.memo.encode("utf-8", "replace"), 400)) if first and first.memo else ""),
+            ("input", code_cell(preview(first.input, 400)) if first else ""),
+            ("idempotency key", code_cell(label(run.idempotency_key)) if run.idempotency_key else ""),
+        ]
+
+    def _outcome(self, events: Sequence[Recorded]) -> Document | None:
+        told = story(events[-1:], 1000).spans
+        if not told:
+            return None
+        span: Span = told[-1]
+        if span.result:
+            return titled("result", note(span.result, GREEN))
+        last = events[-1].event
+        return failed(last.error) if isinstance(last, WorkflowFailed) else None
+
+
+def failed(failure: Failure) -> Document:
+    """A failure: its error, where in the user's code it came from, its causes, and the traceback folded away."""
+    parts: list[Document] = [note(failure_line(failure, 1000), RED)]
+    source = source_line(failure)
+    if failure.source or source:
+        parts.append(facts([("at", code_cell(clip(failure.source, 200))), ("line", code_cell(source))]))
+    cause, depth = failure.cause, 0
+    while cause is not None and depth < _CAUSES:
+        parts.append(facts([("caused by", clip(failure_line(cause, 400) + (f"  at {cause.source}" if cause.source else ""), 600))]))
+        cause, depth = cause.cause, depth + 1
+    if failure.traceback:
+        parts.append(titled("traceback", listing(block(masked(failure.traceback[:100_000]))), folded=True))
+    return titled("failure", stacked(*parts))
+
+
+def source_line(failure: Failure) -> str:
+    """The text of the innermost line of the user's code, "" when the record has none."""
+    place = failure.source.partition(", in ")[0]
+    name, _, number = place.rpartition(":")
+    lines = failure.traceback[:100_000].splitlines()
+    for at in range(len(lines) - 2, -1, -1):
+        if name and f'File "{name}", line {number}' in lines[at]:
+            return clip(masked(lines[at + 1].strip()), 200)
+    return ""
+
+
+def _lives(entry: Entry) -> str:
+    where = f"<{entry.pid}> " if entry.pid is not None else ""
+    mailbox = f", {counted(entry.mailbox, 'signal')} not taken yet" if entry.mailbox else ""
+    return f"{where}{visible(entry.residency)}{mailbox}"
+
+
+def _events(events: Sequence[Recorded]) -> Document:
+    if not events:
+        return Document((), note("").element)
+    zero = events[0].at
+    rows = [
+        (
+            str(one.seq),
+            cell(when(one.at), f"+{spell(one.at - zero)}"),
+            type(one.event).__name__,
+            kind(one.event) + (" (deferred)" if one.deferred else ""),
+            about(one.event),
+            code_cell(carried(one.event, 60)),
+        )
+        for one in events
+    ]
+    return grid(("seq", "time", "event", "kind", "about", "carries"), rows, right=(0,))

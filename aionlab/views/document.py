@@ -1,0 +1,145 @@
+"""What a view says, once: lines for a terminal and an element for a page, made together from the same cells.
+
+The blocks (heading, facts, grid, listing) each write both forms, and `stacked` puts documents under one another; so a fact
+cannot be in one form and missing from the other. Blocks take text that is already visible (`text.visible` and its kin).
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from .html import Element, h
+from .palette import GREY, MONO, RULE, SMALL, SURFACE, look, muted, state
+from .text import columns, pad, width
+
+_TABLE = "border-collapse:collapse;border:none;margin:0;font-size:13px;line-height:1.4"
+_TD = "padding:2px 14px 2px 0;text-align:left;vertical-align:top;border:none"
+_TD_RIGHT = "padding:2px 14px 2px 0;text-align:right;vertical-align:top;border:none;white-space:nowrap"
+_TH = f"padding:2px 14px 3px 0;text-align:left;vertical-align:bottom;border:none;font-weight:600;color:{GREY};white-space:nowrap;{SMALL}"
+_TH_RIGHT = _TH.replace("text-align:left", "text-align:right")
+_ROW = f"background:transparent;border-bottom:1px solid {RULE}"
+_HEAD = f"background:transparent;border-bottom:1px solid {GREY}"
+
+
+class Document(NamedTuple):
+    """The two forms of one thing."""
+
+    lines: tuple[str, ...]
+    element: Element
+
+
+class Cell(NamedTuple):
+    """What one place of a grid or of the facts says."""
+
+    text: str
+    element: Element | str
+    title: str | None = None
+
+
+def cell(text: str, title: str | None = None) -> Cell:
+    return Cell(text, text, title)
+
+
+def code_cell(text: str, title: str | None = None) -> Cell:
+    """A name, an id or a preview: monospaced, and free to break anywhere when it is long."""
+    style = MONO + ";word-break:break-all" if len(text) > 48 else MONO + ";white-space:nowrap"
+    return Cell(text, h("span", text, style=style), title)
+
+
+def state_cell(word: str) -> Cell:
+    return Cell(look(word).mark + " " + word, state(word))
+
+
+def _as_cell(given: Cell | str) -> Cell:
+    return given if isinstance(given, Cell) else Cell(given, given)
+
+
+def heading(kind: str, name: str, status: str = "", note: str = "") -> Document:
+    """"order o-1  ✓ Completed  2h3m": what it is, which one, how it stands."""
+    parts = [part for part in (f"{kind} {name}".strip(), look(status).mark + " " + status if status else "", note) if part]
+    element = h(
+        "div",
+        [muted(kind + " ")] if kind else None,
+        h("b", name, style="overflow-wrap:break-word;word-break:break-all" if len(name) > 48 else None),
+        ["  ", state(status)] if status else None,
+        ["  ", muted(note)] if note else None,
+        style="font-size:14px;margin:0 0 4px 0;white-space:pre-wrap",
+    )
+    return Document(("  ".join(parts),), element)
+
+
+def facts(pairs: Iterable[tuple[str, Cell | str]]) -> Document:
+    """Names and what they are, one a line; pairs without text are left out."""
+    kept = [(name, _as_cell(given)) for name, given in pairs]
+    kept = [(name, one) for name, one in kept if one.text]
+    cells = max((width(name) for name, _ in kept), default=0)
+    rows = [
+        h(
+            "tr",
+            h("td", name, style=f"{_TD};color:{GREY};white-space:nowrap"),
+            h("td", one.element, style=_TD, title=one.title),
+            style="background:transparent",
+        )
+        for name, one in kept
+    ]
+    return Document(tuple(f"{pad(name, cells)}  {one.text}" for name, one in kept), h("table", h("tbody", rows), style=_TABLE))
+
+
+def grid(names: Sequence[str], rows: Sequence[Sequence[Cell | str]], right: Iterable[int] = (), empty: str = "nothing yet") -> Document:
+    """A table with one line a row; the columns numbered in `right` align to the right. Columns without any text are left out."""
+    if not rows:
+        return note(empty)
+    to_right = frozenset(right)
+    cells = [[_as_cell(one) for one in row] for row in rows]
+    used = [i for i in range(len(names)) if any(row[i].text for row in cells)]
+    lines = columns(
+        [[names[i] for i in used], *([row[i].text for i in used] for row in cells)], [k for k, i in enumerate(used) if i in to_right]
+    )
+    head = h("tr", [h("th", names[i], style=_TH_RIGHT if i in to_right else _TH, scope="col") for i in used], style=_HEAD)
+    body = [
+        h("tr", [h("td", row[i].element, style=_style(row[i].text, i in to_right), title=row[i].title) for i in used], style=_ROW)
+        for row in cells
+    ]
+    return Document(lines, h("table", h("thead", head), h("tbody", body), style=_TABLE))
+
+
+def _style(text: str, right: bool) -> str:
+    return _TD_RIGHT if right else f"{_TD};white-space:nowrap" if len(text) <= 40 else _TD
+
+
+def note(text: str, colour: str = GREY) -> Document:
+    """One line of prose."""
+    return Document((text,), h("div", text, style=f"color:{colour};font-size:13px;margin:2px 0"))
+
+
+def listing(lines: Sequence[str], marked: int | None = None) -> Document:
+    """Source or a traceback, as it stands; the line numbered `marked` (from 0) is pointed at."""
+    if not lines:
+        return Document((), h("div"))
+    text = tuple(("> " if i == marked else "  ") + line for i, line in enumerate(lines)) if marked is not None else tuple(lines)
+    style = f"margin:2px 0;padding:4px 8px;border:none;background:{SURFACE};font-family:monospace;font-size:12px;line-height:1.4;overflow-x:auto;white-space:pre"
+    children: list[Element | str] = []
+    for i, line in enumerate(text):
+        children.append(h("b", line) if i == marked else line)
+        children.append("\n")
+    return Document(text, h("pre", children[:-1], style=style))
+
+
+def titled(title: str, inner: Document, folded: bool = False) -> Document:
+    """A part of a document under its own small title; `folded` closes it on a page until it is clicked."""
+    if not inner.lines:
+        return inner
+    lines = (title, *("  " + line for line in inner.lines))
+    style = f"color:{GREY};font-weight:600;margin:0 0 2px 0;{SMALL}"
+    if folded:
+        return Document(lines, h("details", h("summary", title, style=style + ";cursor:pointer"), inner.element, style="margin:6px 0 0 0"))
+    return Document(lines, h("div", h("div", title, style=style), inner.element, style="margin:8px 0 0 0"))
+
+
+def stacked(*parts: Document | None) -> Document:
+    """The parts under one another, in a frame of their own that scrolls when the page is narrow."""
+    kept = [part for part in parts if part is not None and part.lines]
+    return Document(
+        tuple(line for part in kept for line in part.lines),
+        h("div", [part.element for part in kept], style="overflow-x:auto;margin:2px 0;text-align:left"),
+    )

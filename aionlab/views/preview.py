@@ -1,0 +1,90 @@
+"""A few characters of a payload, with secrets masked.
+
+Payloads are JSON with tags and stay JSON here: a preview never rebuilds a value, reads only the beginning it shows and survives
+text that is not JSON at all. What stands under a key that looks like a secret's is shown as "***".
+"""
+from __future__ import annotations
+
+import json
+import re
+
+from aionlab.core.failure import Failure
+
+from .text import clip
+
+MASK = "***"
+_NAMES = r"pass(?:word|wd|phrase)|secret|token|api[_-]?key"
+_SECRET = re.compile(_NAMES, re.IGNORECASE)
+_SECRET_BYTES = re.compile(_NAMES.encode(), re.IGNORECASE)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)|[{}\[\],:]|\s+|[^"{}\[\],:\s]+', re.DOTALL)
+_LITERAL = re.compile(
+    rf"""((?:\w|-)*(?:{_NAMES})(?:\w|-)*(?:\\*["'])?\s*=\s*|(?:\w|-)*(?:{_NAMES})(?:\w|-)*\\*["']\s*:\s*)(\\*(["'])).*?(?:\2|$)""",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def is_secret(key: str) -> bool:
+    """Whether what stands under this key is not for eyes."""
+    return _SECRET.search(key) is not None
+
+
+def masked(text: str) -> str:
+    """Prose, source or a traceback with quoted values given to secret-looking names masked: `password="***"`."""
+    return _LITERAL.sub(lambda found: f"{found[1]}{found[2]}{MASK}{found[2]}", text) if _SECRET.search(text) else text
+
+
+def preview(payload: bytes | None, limit: int = 80) -> str:
+    """The payload as visible compact JSON of at most `limit` cells; "" for None."""
+    if payload is None:
+        return ""
+    window = 2 * limit + 1
+    if len(payload) > 4 * window:
+        # masking shortens, so look a little further than is shown
+        beginning, whole = payload[: 4 * window], False
+    else:
+        beginning, whole = payload, True
+    text = beginning.decode("utf-8", "replace")
+    if b"\\u" in beginning or _SECRET_BYTES.search(beginning):
+        text = _mask_json(text)
+    return clip(text if whole else text + "…" * window, limit)
+
+
+def failure_line(failure: Failure, limit: int = 200) -> str:
+    """"ValueError: the message", on one visible line."""
+    message = masked(failure.message[: 4 * limit])
+    return clip(f"{failure.type}: {message}" if message else failure.type, limit)
+
+
+def _mask_json(text: str) -> str:
+    out: list[str] = []
+    key = ""
+    hiding, depth = False, 0
+    for found in _TOKEN.finditer(text):
+        token = found[0]
+        if depth:
+            depth += (token in "{[") - (token in "}]")
+            continue
+        if hiding and not token.isspace():
+            if token != ":":
+                hiding = False
+                if token in ("{", "["):
+                    depth = 1
+                token = f'"{MASK}"'
+        elif token == ":" and is_secret(key):
+            hiding = True
+        elif token.startswith('"'):
+            key = _unescaped(token)
+            token = masked(token)
+        elif not token.isspace():
+            key = ""
+        out.append(token)
+    return "".join(out)
+
+
+def _unescaped(token: str) -> str:
+    if "\\" not in token:
+        return token
+    try:
+        return str(json.loads(token, strict=False))
+    except ValueError:
+        return token

@@ -1,0 +1,26 @@
+"""Rules of the whole suite: needs of the environment, and an account of what was skipped."""
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests import environment
+
+pytest_plugins = ["pytester"]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    environment.check(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The skips by reason, last before pytest's own line."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        terminalreporter.section(f"{reasons.total()} skipped")
+        for reason, count in reasons.most_common():
+            terminalreporter.line(f"{count:5} × {reason}")

@@ -1,0 +1,470 @@
+"""The magics in a shell, over a lab without an engine."""
+from __future__ import annotations
+
+import inspect
+import threading
+from typing import Any
+
+import pytest
+
+from aionlab.core.errors import ResultTimeout, RunNotFound, WorkflowFailedError
+from aionlab.core.failure import Failure
+from aionlab.lab.errors import CellSyntaxError, LineError
+from aionlab.lab.verbs import VERBS
+
+ORDER = "%%workflow\n@workflow\nasync def order(n, rush=False):\n    return n\n"
+
+
+def test_start_gives_the_handle(notebook: Any) -> None:
+    notebook.run(ORDER)
+    handle = notebook.run("n = 7\n%start order(n, rush=true) --id f\"o-{n}\" --attr customer=acme --attr amount=3 --as h --key k --deadline 2h")
+    assert handle.id == "o-7" and notebook.ns["h"] is handle
+    assert notebook.lab.calls[-1] == (
+        "start", "order", (7,),
+        {"id": "o-7", "search_attributes": {"customer": "acme", "amount": 3}, "idempotency_key": "k", "deadline": "2h", "rush": True},
+    )
+
+
+def test_start_of_a_stored_workflow_goes_by_name(notebook: Any) -> None:
+    notebook.run("%start ship(1)")
+    assert notebook.lab.calls[-1] == ("start", "ship", (1,), {})
+
+
+def test_a_line_uses_the_names_of_its_function(notebook: Any) -> None:
+    notebook.run("def go(k):\n    h = %start ship(k + 1)\n    return h\n")
+    notebook.run("h = go(41)")
+    assert notebook.lab.calls[-1] == ("start", "ship", (42,), {})
+
+
+def test_a_comprehension_sees_the_names_of_its_function(notebook: Any) -> None:
+    notebook.run("def go(k):\n    h = %start ship([k for _ in range(2)])\ngo(1)")
+    assert notebook.lab.calls[-1] == ("start", "ship", ([1, 1],), {})
+
+
+def test_json_names_give_way_to_variables(notebook: Any) -> None:
+    notebook.run("true = 'mine'\n%start ship(true, false, null)")
+    assert notebook.lab.calls[-1] == ("start", "ship", ("mine", False, None), {})
+
+
+def test_attach_and_restart_let_a_cell_run_twice(notebook: Any) -> None:
+    first = notebook.run("%start ship(1) --id s-1 --attach --as h")
+    assert notebook.run("%start ship(1) --id s-1 --attach --as h") is first
+    second = notebook.run("%start ship(1) --id s-1 --restart")
+    assert second is not first and ("terminate", "s-1", ("restarted by %start --restart",), {}) in notebook.lab.calls
+    assert "--attach needs --id" in str(notebook.error("%start ship(1) --attach")[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "call"),
+    [
+        ('%signal s-1 approval {"by": "ada"} --key k', ("signal", "s-1", ("approval", {"by": "ada"}), {"idempotency_key": "k"})),
+        ("%signal h approval who", ("signal", "s-1", ("approval", "ada"), {"idempotency_key": None})),
+        ("%signal (h) approval", ("signal", "s-1", ("approval", None), {"idempotency_key": None})),
+        ("%%signal s-1 approval\n{'by':\n  who}", ("signal", "s-1", ("approval", {"by": "ada"}), {"idempotency_key": None})),
+        ("%query s-1 status", ("query", "s-1", ("status",), {})),
+        ("%query s-1 item(who, deep=true)", ("query", "s-1", ("item", "ada"), {"deep": True})),
+        ("%cancel s-1 --reason 'out of stock'", ("cancel", "s-1", ("out of stock",), {})),
+        ("%terminate s-1 --reason oops --details 'more'", ("terminate", "s-1", ("oops", "more"), {})),
+        ("%pause s-1", ("pause", "s-1", (None,), {})),
+        ("%resume s-1", ("resume", "s-1", (), {})),
+        ("%suspend s-1", ("suspend", "s-1", (), {})),
+        ("%aion pause s-1 --reason lunch", ("pause", "s-1", ("lunch",), {})),
+        ("%timeline s-1", ("timeline", "s-1", (), {})),
+        ("%runs status=Running amount=3", ("runs", {"status": "Running", "amount": 3})),
+        ("%settle --timeout 2m", ("settle", 120.0)),
+        ("%clock skip 2d", ("skip", "2d")),
+        ("%clock skip 90", ("skip", 90.0)),
+        ("%clock next", ("next",)),
+        ("%tree", ("tree",)),
+        ("%registry", ("registry",)),
+        ("%versions order", ("versions", "order")),
+        ("%aion", ("status",)),
+        ("%aion status", ("status",)),
+        ("%aion trust", ("trust",)),
+        ("%aion code order", ("code", "order")),
+    ],
+)
+def test_a_verb_is_one_call(notebook: Any, line: str, call: tuple[Any, ...]) -> None:
+    notebook.ns.update(who="ada")
+    notebook.run("%start ship(1) --id s-1 --as h")
+    notebook.run(line)
+    assert notebook.lab.calls[-1] == call
+
+
+def test_what_verbs_answer(notebook: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook.run("%start ship(1) --id s-1")
+    assert notebook.run("%kill 5") == "pid 5 gone; o-1 comes back by replay (1 of 3 in 30 s)"
+    assert notebook.run("%clock auto on") == "2020-01-01 00:00:00Z (virtual, auto)"
+    assert notebook.lab.clock.auto is True
+    assert notebook.run("%pause s-1") == "s-1: paused; %resume s-1 goes on"
+    assert notebook.run("%pause s-1;") is None
+    capsys.readouterr()
+    notebook.run("%signal s-1 aproval 1")
+    assert "recorded, but s-1 has not asked for 'aproval'; did you mean 'approval'?" in capsys.readouterr().out
+
+
+def test_mistakes_are_real_errors_in_one_line(notebook: Any) -> None:
+    notebook.run("%start ship(1) --id s-1")
+    for cell, kind, message in [
+        ("%signal s-1 approval yes", LineError, "yes is not defined; text needs quotes: 'yes'"),
+        ("%signal s-1 approval ok-then", LineError, "ok is not defined; text needs quotes: 'ok-then'"),
+        ("%start ship(yes)", LineError, "yes is not defined; text needs quotes: 'yes'"),
+        ("%result s-2", RunNotFound, "there is no workflow 's-2'; did you mean 's-1'?"),
+        ("%query s-1 status?", LineError, "IPython takes a '?' at the end for itself; help is %query -h, and text needs quotes: 'why?'"),
+        ("%aion strat", LineError, "no verb strat; did you mean %aion start?"),
+        ("%workflow order", LineError, None),
+        ("%kill many", LineError, "a pid is a number, and 'many' is none; %tree shows the live ones"),
+        ("%cancel s-1 --reason 3 --because", LineError, "no option --because; %cancel has --reason, --run"),
+        ("%settle --timeout soon", LineError, None),
+        ("%clock forward", LineError, "%clock forward? write %clock, %clock skip 2d, %clock next or %clock auto on|off"),
+        ("%start ship(id=3)", LineError, "id= is an option of the start, not an argument; pass it by position, or use --id"),
+        ("%start ship(1) --as 2x", LineError, "--as 2x: not a variable name"),
+    ]:
+        if cell == "%workflow order":
+            continue
+        error, shown = notebook.error(cell)
+        assert type(error) is kind, cell
+        assert message is None or str(error) == message
+        assert shown == f"{kind.__name__}: {error}", cell
+        assert type(error).__name__ != "UsageError"
+
+
+def test_an_id_that_is_also_a_handle_variable_is_asked_about(notebook: Any) -> None:
+    notebook.run("%start ship(1) --id s-1 --as h")
+    notebook.run("%start ship(2) --id h")
+    error, _ = notebook.error("%pause h")
+    assert "write 'h' for the id, (h) for the handle" in str(error)
+    notebook.run("%pause (h)")
+    assert notebook.lab.calls[-1][1] == "s-1"
+    notebook.run("%pause 'h'")
+    assert notebook.lab.calls[-1][1] == "h"
+
+
+def test_the_users_own_error_shows_the_users_own_frames(notebook: Any) -> None:
+    notebook.run("def price(n):\n    return 1 / n")
+    error, shown = notebook.error("%start ship(price(0))")
+    assert isinstance(error, ZeroDivisionError)
+    assert "1 / n" in shown and "run_line_magic" not in shown and "aionlab/lab" not in shown
+
+
+def test_a_failed_run_shows_the_workflows_frames(notebook: Any) -> None:
+    handle = notebook.run("%start ship(1) --id s-1")
+    frames = '  File "order@3f2a91c", line 7, in order\n    raise ValueError("no stock")\n'
+    handle.outcome = WorkflowFailedError("s-1", "r", "ValueError: no stock", Failure("ValueError", "no stock", traceback=frames))
+    error, shown = notebook.error("%result s-1")
+    assert isinstance(error, WorkflowFailedError)
+    assert shown == frames + "\nWorkflowFailedError: s-1 failed: ValueError: no stock"
+
+
+def test_a_long_wait_says_what_it_waits_for_once(notebook: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook.run("%start ship(1) --id s-1")
+    capsys.readouterr()
+    error, shown = notebook.error("%result s-1 --timeout 10s")
+    assert isinstance(error, ResultTimeout) and error.seconds == 10
+    assert [call for call in notebook.lab.calls if call[0] == "result"] == [("result", "s-1", 2.0), ("result", "s-1", 8.0)]
+    assert capsys.readouterr().out.count("s-1 waits for signal 'approval' (order@3f2a91c:7) · ■ stops waiting, not the run") == 1
+    notebook.error("%result s-1 --timeout 1")
+    assert capsys.readouterr().out == ""
+
+
+def test_an_interrupted_wait_says_that_the_run_goes_on(notebook: Any) -> None:
+    notebook.run("%start ship(1) --id s-1").interrupt = True
+    error, shown = notebook.error("%result s-1")
+    assert isinstance(error, KeyboardInterrupt) and shown == "KeyboardInterrupt: the wait stopped; s-1 goes on"
+
+
+def test_an_interrupted_start_is_withdrawn_or_bound(notebook: Any) -> None:
+    notebook.lab.interrupt_start = "withdrawn"
+    error, shown = notebook.error("%start ship(1) --id s-1 --as h")
+    assert isinstance(error, KeyboardInterrupt) and shown.endswith("nothing was started") and "h" not in notebook.ns
+    notebook.lab.interrupt_start = "taken"
+    error, shown = notebook.error("%start ship(1) --id s-1 --as h")
+    assert isinstance(error, KeyboardInterrupt) and shown.endswith("s-1 was started") and notebook.ns["h"].id == "s-1"
+
+
+# --- %%workflow ------------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_defines_its_last_workflow(notebook: Any) -> None:
+    card = notebook.run(ORDER + "@workflow\nasync def ship(o):\n    return o\n")
+    assert card == "card of ship"
+    assert [definition.name for definition, _ in notebook.lab.defined] == ["order", "ship"]
+    assert notebook.run(ORDER.replace("%%workflow", "%%workflow order") + "@workflow\nasync def ship(o):\n    return o\n") == "card of order"
+    assert notebook.lab.defined[-1][1] is notebook.session.ledger
+
+
+def test_a_plain_async_def_is_the_workflow_of_its_cell(notebook: Any) -> None:
+    assert notebook.run("%%workflow\nasync def lone(n):\n    return n\n") == "card of lone"
+    assert notebook.ns["lone"].aion_kind == "workflow"
+
+
+def test_a_cell_defines_and_starts(notebook: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    handle = notebook.run(ORDER.replace("%%workflow", "%%workflow --start (42, rush=True) --id o-1 --as h"))
+    assert handle.id == "o-1" and notebook.ns["h"] is handle
+    assert notebook.lab.calls[-1] == ("start", "order", (42,), {"id": "o-1", "rush": True})
+    assert "card of order" in capsys.readouterr().out
+
+
+def test_getsource_and_the_ledger_know_the_cell(notebook: Any) -> None:
+    notebook.run(ORDER)
+    assert inspect.getsource(notebook.ns["order"].fn).startswith("@workflow\nasync def order(n, rush=False):\n    return n")
+    source, filename, label = next(noted for noted in reversed(notebook.session.ledger.noted) if "async def order" in noted[0] and noted[0].startswith("\n"))
+    assert notebook.ns["order"].fn.__code__.co_filename == filename and label.startswith("In[")
+    assert notebook.ns["order"].fn.__code__.co_firstlineno == 2
+    notebook.run("def tax(n):\n    return n * 2\n")
+    assert notebook.session.ledger.noted[-1][0] == "def tax(n):\n    return n * 2\n"
+
+
+def test_a_traceback_shows_the_cell_once_with_its_own_lines(notebook: Any) -> None:
+    error, shown = notebook.error("%%workflow\nx = 1\n\ndef f():\n    return x / 0\n\nf()\n")
+    number = notebook.number
+    assert isinstance(error, ZeroDivisionError)
+    assert shown.count(f"Cell In[{number}], line 7") == 1 and shown.count(f"Cell In[{number}], line 5") == 1
+    assert shown.count("Cell In[") == 2 and "run_cell_magic" not in shown
+
+
+def test_a_syntax_error_shows_the_users_lines_only(notebook: Any) -> None:
+    error, shown = notebook.error("%%workflow\n@workflow\nasync def order(n:\n    return n\n")
+    number = notebook.number
+    assert type(error) is CellSyntaxError
+    assert shown.splitlines()[0] == f"  Cell In[{number}], line 3"
+    assert shown.splitlines()[1] == "    async def order(n:"
+    assert "IPython" not in shown and shown.splitlines()[-1] == "SyntaxError: '(' was never closed"
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("%%workflow\n\n@workflow\ndef order(n):\n    return n\n", "order is a plain function; make it `async def order(…)` (line 3)"),
+        ("%%workflow\ndef order(n):\n    return n\n", "order is a plain function; make it `async def order(…)`"),
+        ("%%workflow ordr\n@workflow\nasync def order(n): ...\n", "the cell defines no workflow 'ordr'; it defines order"),
+        ("%%workflow\nx = 1\n", "the cell defines no workflow; write one: async def order(n): …"),
+        ("%%workflow --id o-1\nasync def order(n): ...\n", "--id needs --start: the cell defined order, and started nothing"),
+        ("%%workflow\nasync def order(n): ...\nawait order(1)\n", "await stands in an `async def`; a %%workflow cell only defines, so await in the next cell"),
+        ("%%tree\nx\n", None),
+    ],
+)
+def test_a_cell_without_a_workflow_says_so_in_a_line(notebook: Any, cell: str, message: str | None) -> None:
+    error, shown = notebook.error(cell)
+    if message is not None:
+        assert shown.splitlines()[-1].partition(": ")[2] == message
+
+
+# --- help and names --------------------------------------------------------------------------------------------------
+
+
+def test_every_verb_has_help_and_stands_in_the_table(notebook: Any) -> None:
+    table = str(notebook.run("%aion help"))
+    for name, entry in VERBS.items():
+        assert entry.summary.endswith((".", ".)", "again.")) or entry.summary, name
+        assert entry.usage.split(" ")[0] in table and entry.summary in table, name
+        if entry.own and entry.line:
+            assert notebook.run(f"%{name} -h") == (notebook.run("%aion help") if name == "aion" else entry.help)
+        if entry.line:
+            text = str(notebook.run(f"%aion help {name}"))
+            assert text.startswith(entry.usage) and "-h" in text
+            for option in entry.shape.options:
+                assert option.usage in text and option.help
+        for kind in ("line", "cell"):
+            found = notebook.shell.magics_manager.magics[kind].get(name)
+            if entry.own and getattr(entry, kind):
+                assert found.__doc__ == entry.help
+
+
+def test_help_of_a_cell_magic(notebook: Any) -> None:
+    assert notebook.run("%%workflow -h\n1\n") == VERBS["workflow"].help
+
+
+def test_ipythons_own_magics_are_never_overridden(plain_shell: Any) -> None:
+    manager = plain_shell.magics_manager.magics
+    assert not {name for entry in VERBS.values() if entry.own for name in [entry.name] if name in manager["line"] or name in manager["cell"]}
+
+
+def test_automagic_leaves_our_names_to_python(notebook: Any) -> None:
+    notebook.ns.update(result=41, step=1, kill=5)
+    assert notebook.run("result") == 41
+    assert notebook.run("step += 1\nstep") == 2
+    prefilter = notebook.shell.prefilter_manager.prefilter_line
+    for line in ("result", "result = 3", "kill 5", "start order(42)", "signal.alarm(1)", "runs", "clock.now()", "result + 1", "tree[0]"):
+        assert prefilter(line) == line
+    assert "run_line_magic" in prefilter("timeit 1")
+    error, _ = notebook.error("settle")
+    assert isinstance(error, NameError)
+
+
+def test_a_question_about_a_magic_is_still_ipythons(notebook: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook.run("%start?")
+    transform = notebook.shell.transform_cell
+    assert "pinfo" in transform("%start?") and "pinfo" in transform("%%workflow?") and "pinfo" in transform("len?")
+    assert transform("%query o-1 status?") == "get_ipython().run_line_magic('query', 'o-1 status?')\n"
+    assert transform("%query o-1 status # why?") == "get_ipython().run_line_magic('query', 'o-1 status # why?')\n"
+    assert transform("if x:\n    %query o-1 a?\n    y = 1\n") == "if x:\n    get_ipython().run_line_magic('query', 'o-1 a?')\n    y = 1\n"
+
+
+def test_completion(notebook: Any) -> None:
+    from IPython.core.completer import provisionalcompleter
+
+    notebook.run(ORDER)
+    notebook.run("%start order(1) --id o-1 --as first")
+    notebook.run("%start order(1) --id o:2")
+
+    def complete(text: str) -> list[str]:
+        with provisionalcompleter():
+            return [text[: c.start] + c.text for c in notebook.shell.Completer.completions(text, len(text))]
+
+    assert complete("%start or") == ["%start order"]
+    assert complete("%start ") == ["%start order", "%start ship"]
+    assert complete("%start order(1) --a") == ["%start order(1) --as", "%start order(1) --attr", "%start order(1) --attach"]
+    assert complete("%start order(1) --id x --i") == ["%start order(1) --id x --i"]
+    assert complete("%result o") == ["%result o-1", "%result o:2"]
+    assert complete("%result o-") == ["%result o-1"]
+    assert complete("%result o:") == ["%result o:2"]
+    assert complete("%result fi") == ["%result first"]
+    assert complete("%signal o-1 ap") == ["%signal o-1 approval"]
+    assert complete("%signal first no") == ["%signal first note"]
+    assert complete("%query o-1 st") == ["%query o-1 status"]
+    assert complete("%aion ta") == ["%aion takeover"]
+    assert complete("%aion pause o-") == ["%aion pause o-1"]
+    assert complete("x = %clock au") == ["x = %clock auto"]
+    assert complete("%clock auto o") == ["%clock auto on", "%clock auto off"]
+    assert complete("%%workflow --at") == ["%%workflow --attr", "%%workflow --attach"]
+    assert "%whos" in complete("%who")
+
+
+# --- the session -----------------------------------------------------------------------------------------------------
+
+
+def test_settings(notebook: Any) -> None:
+    notebook.run("%config AionMagics.notice_after = 5")
+    assert notebook.session.notice.after == 5
+    assert "aionlab: lab.db" in str(notebook.run("%aion --seed 7 --clock virtual"))
+    assert notebook.lab.options == {"clock": "virtual", "deterministic": 7, "takeover": False}
+
+
+def test_open_and_close(notebook: Any) -> None:
+    first = notebook.lab
+    assert str(notebook.run("%aion open 02.db")).startswith("aionlab: 02.db")
+    assert notebook.ns["lab"] is notebook.lab and notebook.lab.path == "02.db" and first.closed
+    assert "02.db is closed" in str(notebook.run("%aion close"))
+    assert "lab" not in notebook.ns
+    notebook.run("%start ship(1)")
+    assert notebook.lab.path == "lab.db" and notebook.ns["lab"] is notebook.lab
+
+
+def test_the_variable_lab_says_which_lab(notebook: Any) -> None:
+    other = notebook.session.opener("other.db")
+    notebook.ns["lab"] = other
+    notebook.run("%start ship(1)")
+    assert other.calls[-1][0] == "start"
+
+
+def test_loading_never_takes_a_name_of_the_users(plain_shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from fake_lab import Ledger, Opener
+
+    from aionlab.lab import session
+
+    plain_shell.reset(new_session=False)
+    plain_shell.user_ns.update(lab="mine", workflow="theirs")
+    try:
+        session.load(plain_shell, Opener(), Ledger())
+        assert plain_shell.user_ns["lab"] == "mine" and plain_shell.user_ns["workflow"] == "theirs"
+        assert callable(plain_shell.user_ns["activity"])
+    finally:
+        session.unload_ipython_extension(plain_shell)
+    assert plain_shell.user_ns["lab"] == "mine" and "activity" not in plain_shell.user_ns
+
+
+def test_a_second_notebook_looks_on_and_is_told_the_ways_out(plain_shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from fake_lab import Ledger, Opener
+
+    from aionlab.lab import session
+
+    plain_shell.reset(new_session=False)
+    try:
+        loaded = session.load(plain_shell, Opener(readonly=True), Ledger())
+        assert capsys.readouterr().out == "lab.db belongs to kernel 4711; this notebook looks on: `%aion open 02.db` or `%aion takeover`\n"
+        plain_shell.run_cell("%aion takeover").raise_error()
+        assert not loaded.lab.readonly
+    finally:
+        session.unload_ipython_extension(plain_shell)
+
+
+def test_environment(plain_shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fake_lab import Ledger, Opener
+
+    from aionlab.lab import session
+
+    monkeypatch.setenv("AIONLAB_DB", ":memory:")
+    monkeypatch.setenv("AIONLAB_DETERMINISTIC", "1")
+    plain_shell.reset(new_session=False)
+    try:
+        lab = session.load(plain_shell, Opener(), Ledger()).lab
+        assert lab.path == ":memory:" and lab.options == {"clock": "virtual", "deterministic": 1, "takeover": False}
+    finally:
+        session.unload_ipython_extension(plain_shell)
+
+
+def test_unloading_leaves_nothing_behind(plain_shell: Any) -> None:
+    from fake_lab import Ledger, Opener
+
+    from aionlab.lab import session
+
+    plain_shell.reset(new_session=False)
+
+    def picture() -> dict[str, Any]:
+        return {
+            "dir": dir(plain_shell),
+            "line": sorted(plain_shell.magics_manager.magics["line"]), "cell": sorted(plain_shell.magics_manager.magics["cell"]),
+            "registry": sorted(plain_shell.magics_manager.registry),
+            "matchers": list(plain_shell.Completer.custom_matchers),
+            "checkers": list(plain_shell.prefilter_manager.checkers),
+            "transformers": list(plain_shell.input_transformer_manager.token_transformers),
+            "events": {name: list(hooks) for name, hooks in plain_shell.events.callbacks.items()},
+            "names": sorted(plain_shell.user_ns), "hidden": sorted(plain_shell.user_ns_hidden),
+            "configurables": len(plain_shell.configurables),
+            "threads": sorted(thread.name for thread in threading.enumerate()),
+        }
+
+    before = picture()
+    for _ in range(2):
+        loaded = session.load(plain_shell, Opener(), Ledger())
+        lab = loaded.lab
+        assert picture() != before
+        session.unload_ipython_extension(plain_shell)
+        assert lab.closed
+        assert picture() == before
+
+
+def test_our_names_do_not_show_in_who(notebook: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    notebook.run("mine = 1")
+    notebook.run("%who")
+    assert capsys.readouterr().out.split() == ["mine"]
+
+
+def test_a_name_another_extension_has_is_left_to_it(plain_shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from fake_lab import Ledger, Opener
+
+    from aionlab.lab import session
+
+    plain_shell.reset(new_session=False)
+    plain_shell.register_magic_function(lambda line: "theirs", "line", "tree")
+    try:
+        session.load(plain_shell, Opener(), Ledger())
+        assert "another extension" in capsys.readouterr().out
+        assert plain_shell.run_cell("%tree").result == "theirs"
+        assert plain_shell.run_cell("%aion tree").result == "tree shown"
+    finally:
+        session.unload_ipython_extension(plain_shell)
+    assert plain_shell.run_cell("%tree").result == "theirs"
+    del plain_shell.magics_manager.magics["line"]["tree"]
+
+
+def test_importing_aionlab_imports_no_ipython() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, aionlab; print(sorted(m for m in sys.modules if m.split('.')[0] in ('IPython', 'ipykernel', 'pandas', 'traitlets')))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
