@@ -4,7 +4,6 @@ Every build has a private module of its own, `aionlab.code.order_3f2a91c`, in `s
 below it. Statements keep the line numbers they had, under the file name `order@3f2a91c`, so that tracebacks can be read anywhere.
 """
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -15,14 +14,16 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 from aionlab.authoring.definitions import Activity, Workflow
 from aionlab.core.classes import walk
 from aionlab.core.errors import AionError
 
 from .package import Code, Definition, Inner, Package, UserModule, bare_function, find_inner
+from .scope import bound_names
 from .values import Json, decode
 
 MakeDefinition = Callable[[str, FunctionType], Any]
@@ -86,6 +87,11 @@ class Built:
         """Let `linecache` (and so tracebacks) know the stored lines; again after `linecache.clearcache()`."""
         register_sources(self.package)
 
+    def install(self) -> None:
+        """Put the private modules into `sys.modules`, in the place of an earlier build of the same version."""
+        for module in (self.module, *self.modules.values()):
+            sys.modules[module.__name__] = module
+
     def close(self) -> None:
         """Take the private modules out of `sys.modules`."""
         for module in (self.module, *self.modules.values()):
@@ -112,31 +118,36 @@ def build(
 ) -> Built:
     """Run a package's stored code in a private module and hand out its function.
 
-    `extra` are names that the package leaves to the caller. Raises BuildFailed; nothing stays in `sys.modules` then, and a build of
-    the same version made before stays as it was.
+    `extra` are the names that the package leaves to the caller. Raises BuildFailed, with `sys.modules` as it was before.
     """
     builder = _Builder(package, make_activity or _activity, make_workflow or _workflow)
     register_sources(package)
-    before = sys.modules.get(builder.module.__name__)
+    before = installed(package)
     try:
         return builder.build(extra or {})
     except Exception as error:
         builder.built.close()
-        if before is not None:
-            sys.modules[builder.module.__name__] = before
+        sys.modules.update(before)
         raise BuildFailed(package.workflow_type, package.version, error, _where(error, package)) from error
+
+
+def installed(package: Package) -> dict[str, ModuleType]:
+    """The private modules of a package's version that are in `sys.modules` now."""
+    name = module_name(package)
+    return {key: module for key, module in list(sys.modules.items()) if key == name or key.startswith(name + ".")}
 
 
 class _Builder:
     def __init__(self, package: Package, make_activity: MakeDefinition, make_workflow: MakeDefinition) -> None:
         self.package = package
         self.module = ModuleType(module_name(package))
-        self.built = Built(package, _not_built, self.module, package.file_name)
+        self.built = Built(package, cast(FunctionType, _not_built), self.module, package.file_name)
         self._make = {"activity": make_activity, "workflow": make_workflow}
         self._stored = {module.name: module for module in package.modules}
         self._definitions: dict[int, Any] = {}
         self._builtins = dict(vars(builtins)) | {"__import__": self._import}
         self._ready: set[str] = set()
+        self._unfilled: list[tuple[set[int], Json, Callable[[Any], None]]] = []
 
     def build(self, extra: Mapping[str, Any]) -> Built:
         sys.modules[self.module.__name__] = self.module
@@ -149,6 +160,7 @@ class _Builder:
         for number in self.package.order:
             self._run(number, self.package.codes[number])
             done.add(number)
+            self._fill()
             self._bind(name for name, needed in waiting.items() if number in needed and needed <= done)
             self._bind(name for name in self.built.made[number] if name in self._ready)  # an older statement of a name given away since
         function = self._look_up(self.package.entry)
@@ -166,17 +178,17 @@ class _Builder:
     def _run(self, number: int, code: Code) -> None:
         file = self.package.file_of(code.file)
         if code.inner is not None:
-            self.built.made[number] = {code.inner.name: self._closure(code, code.inner, file)}
+            self._closure(number, code, code.inner, file)
             return
         tree = ast.Module([code.tree()], [])
         namespace = vars(self.module)
-        exec(compile(tree, file, "exec", _flags(code), dont_inherit=True), namespace)  # noqa: S102 - this is the place that runs stored code
-        self.built.made[number] = {name: namespace[name] for name in _bound(tree.body[0]) if name in namespace}
+        exec(compile(tree, file, "exec", _flags(code), dont_inherit=True), namespace)
+        self.built.made[number] = {name: namespace[name] for name in bound_names(tree.body[0]) if name in namespace}
 
-    def _closure(self, code: Code, inner: Inner, file: str) -> FunctionType:
-        """The inner function inside a function that has its free variables; values go into the cells last, as they may refer to it."""
+    def _closure(self, number: int, code: Code, inner: Inner, file: str) -> None:
+        """The inner function inside a function that has its free variables; their values follow when what they refer to is made."""
         node = bare_function(find_inner(code.tree(), inner))
-        at = {"lineno": node.lineno, "col_offset": 0, "end_lineno": node.lineno, "end_col_offset": 0}
+        at: Any = {"lineno": node.lineno, "col_offset": 0, "end_lineno": node.lineno, "end_col_offset": 0}
         result: ast.expr
         body: list[ast.stmt] = [
             ast.Assign([ast.Name(name, ast.Store(), **at)], ast.Constant(None, **at), **at) for name, _ in inner.free
@@ -193,17 +205,28 @@ class _Builder:
         namespace = vars(self._private(inner.module)) if inner.module else vars(self.module)
         local: dict[str, Any] = {}
         flags = _flags(code) | __future__.annotations.compiler_flag
-        exec(compile(ast.Module([maker], []), file, "exec", flags, dont_inherit=True), namespace, local)  # noqa: S102 - as above
+        exec(compile(ast.Module([maker], []), file, "exec", flags, dont_inherit=True), namespace, local)
         made: FunctionType = local["__make__"]()
         made.__qualname__ = inner.name
-        self.built.made[self.package.codes.index(code)] = {inner.name: made}
+        self.built.made[number] = {inner.name: made}
         cells = dict(zip(made.__code__.co_freevars, made.__closure__ or (), strict=True))
         for name, coded in inner.free:
             if name in cells:
-                cells[name].cell_contents = decode(coded, self._look_up)
-        made.__defaults__ = decode(inner.defaults, self._look_up)
-        made.__kwdefaults__ = decode(inner.keyword_defaults, self._look_up)
-        return made
+                self._later(coded, partial(setattr, cells[name], "cell_contents"))
+        self._later(inner.defaults, partial(setattr, made, "__defaults__"))
+        self._later(inner.keyword_defaults, partial(setattr, made, "__kwdefaults__"))
+
+    def _later(self, coded: Json, use: Callable[[Any], None]) -> None:
+        """Decode once all codes it refers to have run: functions of one closure may refer to each other."""
+        self._unfilled.append((_codes_in(coded), coded, use))
+        self._fill()
+
+    def _fill(self) -> None:
+        for entry in list(self._unfilled):
+            needed, coded, use = entry
+            if needed <= self.built.made.keys():
+                self._unfilled.remove(entry)
+                use(decode(coded, self._look_up))
 
     def _look_up(self, reference: Json) -> Any:
         match reference:
@@ -235,7 +258,7 @@ class _Builder:
             raise ValueError(f"{definition.signature!r} is not a signature")
         local: dict[str, Any] = {}
         code = compile(tree, self.package.file_name, "exec", __future__.annotations.compiler_flag, dont_inherit=True)
-        exec(code, vars(self.module), local)  # noqa: S102 - as above
+        exec(code, vars(self.module), local)
         stub = next(iter(local.values()))
         return self._make[definition.kind](definition.name, stub)
 
@@ -263,7 +286,7 @@ class _Builder:
             namespace["__path__"] = []
         self.built.modules[name] = sys.modules[module.__name__] = module
         try:
-            exec(compile(stored.text, file, "exec", dont_inherit=True), namespace)  # noqa: S102 - as above
+            exec(compile(stored.text, file, "exec", dont_inherit=True), namespace)
         except BaseException:
             del self.built.modules[name]
             sys.modules.pop(module.__name__, None)
@@ -273,7 +296,7 @@ class _Builder:
         return module
 
     def _import(
-        self, name: str, globals: Mapping[str, Any] | None = None, locals: Any = None, fromlist: Any = (), level: int = 0  # noqa: A002
+        self, name: str, globals: Mapping[str, Any] | None = None, locals: Any = None, fromlist: Any = (), level: int = 0
     ) -> Any:
         """`__import__` of the built code: the user's modules come from their stored text, everything else from this Python."""
         prefix = self.module.__name__ + "."
@@ -304,7 +327,7 @@ def _activity(name: str, stub: FunctionType) -> Any:
 
 
 def _workflow(name: str, stub: FunctionType) -> Any:
-    return Workflow(stub, name)  # type: ignore[arg-type]  # the stub of a workflow is a coroutine function
+    return Workflow(stub, name)
 
 
 def _flags(code: Code) -> int:
@@ -313,12 +336,6 @@ def _flags(code: Code) -> int:
 
 def _package_of(private_name: str, stored: UserModule) -> str:
     return private_name if stored.is_package else private_name.rpartition(".")[0]
-
-
-def _bound(statement: ast.stmt) -> tuple[str, ...]:
-    from .scope import bound_names
-
-    return bound_names(statement)
 
 
 def _codes_in(coded: Json) -> set[int]:
@@ -330,11 +347,11 @@ def _codes_in(coded: Json) -> set[int]:
             found.add(reference[1])
         return None
 
-    _visit(coded, note)
+    visit_references(coded, note)
     return found
 
 
-def _visit(coded: Json, note: Callable[[Json], Any]) -> None:
+def visit_references(coded: Json, note: Callable[[Json], Any]) -> None:
     """Call `note` with every reference in an encoded value, by the shapes that `values.encode` writes."""
     if not isinstance(coded, list) or not coded:
         return
@@ -343,30 +360,30 @@ def _visit(coded: Json, note: Callable[[Json], Any]) -> None:
             note(coded)
         case [("list" | "tuple" | "set" | "frozenset"), [*items]]:
             for item in items:
-                _visit(item, note)
+                visit_references(item, note)
         case ["deque", _, [*items]]:
             for item in items:
-                _visit(item, note)
+                visit_references(item, note)
         case [("dict" | "OrderedDict" | "Counter"), [*pairs]]:
             for key, item in pairs:
-                _visit(key, note)
-                _visit(item, note)
+                visit_references(key, note)
+                visit_references(item, note)
         case ["defaultdict", factory, [*pairs]]:
-            _visit(factory, note)
+            visit_references(factory, note)
             for key, item in pairs:
-                _visit(key, note)
-                _visit(item, note)
+                visit_references(key, note)
+                visit_references(item, note)
         case ["enum", cls, _]:
-            _visit(cls, note)
+            visit_references(cls, note)
         case ["slice", *parts]:
             for part in parts:
-                _visit(part, note)
+                visit_references(part, note)
         case ["object", cls, [*fields], *state]:
-            _visit(cls, note)
+            visit_references(cls, note)
             for _, item in fields:
-                _visit(item, note)
+                visit_references(item, note)
             for part in state:
-                _visit(part, note)
+                visit_references(part, note)
 
 
 def _where(error: BaseException, package: Package) -> str:

@@ -56,7 +56,7 @@ def _fields(node: ast.AST, dropped_decorators: int) -> Iterator[tuple[str, Any]]
     for name in node._fields:
         if name in _SKIPPED:
             continue
-        value = getattr(node, name, None)
+        value: Any = getattr(node, name, None)
         if name == "body" and isinstance(node, _WITH_DOCSTRING):
             value = _without_docstring(value)
         elif name == "decorator_list":

@@ -5,14 +5,14 @@ ledger each cell it ran; files of plain modules are read when asked for. Memory 
 a ledger that started late): `code.compare` catches what follows from that.
 """
 from __future__ import annotations
-
 import __future__
 
 import ast
 import linecache
 import os
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import CodeType
 from typing import Any
 
 from .canonical import canonical
@@ -95,12 +95,20 @@ def first_line(node: ast.stmt) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
 
+def _functions_in(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _functions_in(constant)
+
+
 class Ledger:
     """Name → defining statement, for each namespace; file and line → statement."""
 
     def __init__(self) -> None:
         self._files: dict[str, tuple[str, list[Statement], list[int]]] = {}
         self._names: dict[int, tuple[Namespace, dict[str, Statement]]] = {}
+        self._compiled: dict[str, tuple[str, tuple[CodeType, ...]]] = {}
         self._modules: dict[int, tuple[str, int, int]] = {}
 
     def note_cell(self, source: str, filename: str, namespace: Namespace, label: str = "", annotations: bool | None = None) -> None:
@@ -137,6 +145,24 @@ class Ledger:
         if index < 0 or line > known[index].last:
             return None
         return known[index]
+
+    def compiled(self, filename: str) -> tuple[CodeType, ...]:
+        """The code of every function of a file, as compiled from the text known here; nothing runs."""
+        found = self._files.get(filename)
+        if found is None:
+            return ()
+        source, known, _ = found
+        cached = self._compiled.get(filename)
+        if cached is None or cached[0] is not source:
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            if known and known[0].annotations:
+                flags |= __future__.annotations.compiler_flag
+            try:
+                whole = compile(source, filename, "exec", flags, dont_inherit=True)
+            except (SyntaxError, ValueError):
+                return ()
+            cached = self._compiled[filename] = (source, tuple(_functions_in(whole)))
+        return cached[1]
 
     def _note(self, source: str, filename: str, label: str, annotations: bool) -> list[Statement]:
         found = self._files.get(filename)

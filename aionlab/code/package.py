@@ -108,6 +108,8 @@ class Package:
     """The workflow's own options, such as its deadline, as encoded values."""
     python: str = ""
     """The Python it was captured under, as "3.11"."""
+    live: tuple[str, ...] = ()
+    """Names left to the notebook, sorted; activities alone have any."""
 
     @property
     def short(self) -> str:
@@ -164,6 +166,7 @@ class Package:
                 "files": list(self.files),
                 "definitions": [[d.kind, d.name, d.signature] for d in self.definitions],
                 "modules": [[m.name, m.text, m.is_package] for m in self.modules],
+                "live": list(self.live),
             }
         )
 
@@ -187,6 +190,7 @@ class Package:
                 modules=tuple(UserModule(_text(name), _text(text), bool(package)) for name, text, package in tree["modules"]),
                 options=dict(tree["options"]),
                 python=_text(tree["python"]),
+                live=tuple(map(_text, tree["live"])),
             )
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"not a package: {type(error).__name__}: {error}") from None
@@ -211,6 +215,7 @@ def version_of(package: Package, texts: Sequence[str] | None = None) -> str:
         "definitions": [[d.kind, d.name, _canonical_signature(d.signature)] for d in package.definitions],
         "modules": sorted([m.name, _canonical_module(m.text), m.is_package] for m in package.modules),
         "options": dict(sorted(package.options.items())),
+        "live": list(package.live),
     }
     return digest(dumps(meaning).decode())
 

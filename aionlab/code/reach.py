@@ -8,20 +8,19 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
-import logging
 import operator
 import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from aionlab.authoring.faces import ActivityFace, WorkflowFace
-from aionlab.core.classes import kind_of
 
 from . import modules, refuse
 from .canonical import canonical
-from .ledger import Ledger, Statement, undecorated
+from .ledger import Ledger, Statement
 from .package import Code, Definition, Inner, InnerNode, UserModule, bare_function, inner_candidates
 from .scope import Imported, Read, uses
 from .values import Json, NotAValue, encode
@@ -76,7 +75,8 @@ class Reach:
         self._needs: dict[int, tuple[list[str], list[str], list[int]]] = {}
         self._name_needs: dict[str, list[int]] = {}
         self._effects: dict[int, list[int]] = {}
-        self._made: dict[int, tuple[Any, Json]] = {}
+        self.made: dict[int, tuple[Any, Json]] = {}
+        """Live object and the reference that stands for it, by the object's id."""
         self._numbers: dict[tuple[int, int], int] = {}
         self._defined: dict[int, int] = {}
         self._pending: list[Callable[[], None]] = []
@@ -212,12 +212,12 @@ class Reach:
         """The JSON that stands for a live object that is no value. Raises NotAValue."""
         if isinstance(value, types.ModuleType):
             return self._module(value)
-        known = self._made.get(id(value))
+        known = self.made.get(id(value))
         if known is not None:
             reference = known[1]
         else:
             reference = self._new_reference(value, name)
-            self._made[id(value)] = (value, reference)
+            self.made[id(value)] = (value, reference)
         if reference[0] == "made":
             self._collected.append(reference[1])
         return reference
@@ -225,7 +225,7 @@ class Reach:
     def _new_reference(self, value: Any, name: str | None) -> Json:
         kind = getattr(type(value), "aion_kind", None)
         if kind is not None:
-            return self._definition(value, str(kind))
+            return self._definition(value, str(kind), name)
         if isinstance(value, types.FunctionType):
             return self._function(value, name)
         if isinstance(value, type):
@@ -312,10 +312,14 @@ class Reach:
             for imported in imports:
                 pending += modules.named_by(imported, package)
 
-    def _definition(self, value: Any, kind: str) -> Json:
+    def _definition(self, value: Any, kind: str, label: str | None) -> Json:
         fn = getattr(value, "fn", None)
-        if self.live_allowed and kind == "activity" and isinstance(fn, types.FunctionType) and fn.__globals__ is self.namespace:
-            return self._function(fn, None, entry=True)  # called inside an activity it is an ordinary call
+        if self.live_allowed and kind == "activity" and isinstance(fn, types.FunctionType):  # an ordinary call, inside an activity
+            if fn.__globals__ is self.namespace:
+                return self._function(fn, None, entry=True)
+            imported = self._importable(value, label)
+            if imported is not None:
+                return imported
         name = str(value.name)
         signature, statement = self._signature(value, fn, kind)
         number = len(self.definitions)
@@ -392,7 +396,7 @@ class Reach:
         if statement is None:
             raise NotAValue(fn)
         reference = self._whole(statement, original.__name__, fn)
-        self._made[id(fn)] = (fn, reference)
+        self.made[id(fn)] = (fn, reference)
         registered = sorted(fn.registry.items(), key=lambda pair: (pair[0].__module__, pair[0].__qualname__))
         for _, implementation in registered:
             code = getattr(implementation, "__code__", None)
@@ -443,8 +447,8 @@ class Reach:
     def _whole(self, statement: Statement, path: str, live: Any, dropped: int = 0) -> Json:
         number = self._number(statement, dropped)
         if isinstance(live, types.FunctionType) and live.__code__.co_flags & _FUTURE_ANNOTATIONS and not self.codes[number].annotations:
-            self.codes[number] = self.codes[number].__class__(**_with(self.codes[number], annotations=True))
-        self._made.setdefault(id(live), (live, ["made", number, path]))
+            self.codes[number] = replace(self.codes[number], annotations=True)
+        self.made.setdefault(id(live), (live, ["made", number, path]))
         return ["made", number, path]
 
     def _number(self, statement: Statement, dropped: int) -> int:
@@ -471,7 +475,7 @@ class Reach:
         stored = Code(statement.text, statement.line, self._file(statement), 0, statement.annotations, inner)
         number = self._add(stored, canonical(node))
         reference = ["made", number, code.co_name]
-        self._made[id(fn)] = (fn, reference)
+        self.made[id(fn)] = (fn, reference)
         self.originals[number] = fn
         before, self._collected = self._collected, []
         try:
@@ -481,9 +485,7 @@ class Reach:
         finally:
             needed, self._collected = self._collected, before
         self._needs[number] = ([], [], [n for n in needed if n != number])
-        self.codes[number] = Code(
-            **_with(stored, inner=Inner(inner.name, inner.line, nth, free, defaults, keyword_defaults, module))
-        )
+        self.codes[number] = replace(stored, inner=replace(inner, free=free, defaults=defaults, keyword_defaults=keyword_defaults))
         if not module:
             found = uses(node, code.co_freevars)
             place = statement
@@ -522,10 +524,6 @@ class Reach:
 
 
 _FUTURE_ANNOTATIONS = 0x1000000
-
-
-def _with(code: Code, **changes: Any) -> dict[str, Any]:
-    return {name: changes.get(name, getattr(code, name)) for name in ("text", "line", "file", "dropped", "annotations", "inner")}
 
 
 def _plain_attribute(holder: Any, name: str) -> Any:
@@ -582,7 +580,7 @@ def _which(nodes: list[InnerNode], code: types.CodeType) -> int:
 
 
 def _signature_text(word: str, label: str, node: InnerNode, with_annotations: bool) -> str:
-    bare = bare_function(undecorated(node, 0) if isinstance(node, ast.stmt) else node)  # type: ignore[arg-type]  # a function stays one
+    bare = bare_function(node)
     arguments = bare.args
     for default in [*arguments.defaults, *filter(None, arguments.kw_defaults)]:
         if isinstance(default, ast.Constant):

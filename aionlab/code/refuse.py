@@ -83,7 +83,7 @@ def _type_name(value: Any) -> str:
 def _explained(name: str, value: Any, why: str) -> tuple[str, str]:
     kind = type(value)
     origin = f"{kind.__module__}.{kind.__qualname__}"
-    if origin.startswith("pandas.") or origin.startswith("polars.") or origin.startswith("numpy."):
+    if origin.startswith(("pandas.", "polars.", "numpy.")):
         return "is data, which a version does not keep", f"pass it as an argument: %start …({name}), or load it in an activity"
     if origin.startswith("aionlab."):
         return "is the lab's own and works in cells only", "inside a workflow use workflow.… and the handles it gives"
@@ -102,7 +102,7 @@ def _explained(name: str, value: Any, why: str) -> tuple[str, str]:
         return "can run only once", "make it inside the workflow"
     if why:
         return why, "make it inside the workflow, or in an activity"
-    if kind.__module__ in ("__main__",) or hasattr(kind, "__dict__") and not kind.__module__.partition(".")[0] in _OUTSIDE:
+    if kind.__module__ in ("__main__",) or hasattr(kind, "__dict__") and kind.__module__.partition(".")[0] not in _OUTSIDE:
         return "is an object of a plain class", f"make it inside the workflow, or make {kind.__qualname__} a dataclass"
     return "holds something outside the program", "make it and use it in an activity"
 

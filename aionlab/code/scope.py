@@ -6,9 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-
 
 class Read(NamedTuple):
     """A global name that a statement uses."""
@@ -110,6 +107,15 @@ def _bindings(nodes: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
     return bound - declared - elsewhere, declared
 
 
+def _own_definitions(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    """Functions and classes defined in a function's own scope."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield child
+        else:
+            yield from _own_definitions(child)
+
+
 def _walrus_targets(node: ast.AST) -> Iterator[str]:
     for inner in ast.walk(node):
         if isinstance(inner, ast.NamedExpr):
@@ -206,9 +212,9 @@ class _Walker:
             self._annotated(node.returns, outer)
         bound, declared = _bindings(node.body)
         inner = _Scope("function", (bound | _parameters(arguments)) - declared, declared, outer)
-        for statement in ast.walk(node) if declared else ():
-            if isinstance(statement, _FUNCTIONS | ast.ClassDef) and statement is not node and statement.name in declared:
-                self.uses.assigned.append((statement.name, statement.lineno))
+        for inside in _own_definitions(node) if declared else ():
+            if inside.name in declared:
+                self.uses.assigned.append((inside.name, inside.lineno))
         self._body(node.body, inner)
 
     def _body(self, nodes: Iterable[ast.AST], scope: _Scope) -> None:

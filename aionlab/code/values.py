@@ -5,7 +5,6 @@ ever decoded: a document can name classes only through the references that its p
 """
 from __future__ import annotations
 
-import dataclasses
 import logging
 import re
 import uuid
@@ -31,7 +30,7 @@ _SAFE_INTEGER = 2**53
 _PATHS: dict[str, type[PurePath]] = {"Path": Path, "PurePosixPath": PurePosixPath, "PureWindowsPath": PureWindowsPath, "PurePath": PurePath}
 
 
-class NotAValue(Exception):  # noqa: N818 - internal: becomes a finding of the capture
+class NotAValue(Exception):
     """An object that cannot be kept by value. `path` leads to it from the global, such as "['db']"; `why` may say more than its type."""
 
     def __init__(self, value: Any, path: str = "", why: str = "") -> None:
@@ -96,7 +95,7 @@ class _Encoder:
             return self._refer(value)
         if isinstance(value, Enum):
             label = value._name_
-            return ["enum", self._refer(kind), label if label in kind.__members__ else ["int", f"{value._value_:x}"]]
+            return ["enum", self._refer(kind), label if label in vars(kind).get("_member_map_", {}) else ["int", f"{value._value_:x}"]]
         shape = kind_of(kind)
         if shape in ("dataclass", "attrs", "pydantic", "namedtuple"):
             return self._object(value, kind, shape)

@@ -135,6 +135,8 @@ def _write_frame(frame: Any, inner: Write) -> dict[str, Any]:
 
 def _write_column(array: Any, inner: Write) -> dict[str, Any]:
     np, pd = _library("numpy"), _library("pandas")
+    if type(array.dtype).__name__ == "NumpyEADtype":
+        array = array.to_numpy()
     dtype = array.dtype
     if isinstance(dtype, np.dtype):
         if dtype.kind == "O":
@@ -153,7 +155,7 @@ def _write_column(array: Any, inner: Write) -> dict[str, Any]:
     raise Mismatch(f"a column of dtype {dtype} cannot be recorded; convert it with .astype(…) first")
 
 
-_NULLABLE = {f"{sign}Int{bits}".replace("UInt", "UInt") for sign in ("", "U") for bits in (8, 16, 32, 64)} | {"Float32", "Float64", "boolean"}
+_NULLABLE = {f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)} | {"Float32", "Float64", "boolean"}
 _STRINGS = {"str", "string"}
 
 

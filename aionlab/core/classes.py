@@ -57,7 +57,8 @@ class Unresolved:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Unresolved) and self.type_name == other.type_name and self.fields == other.fields
 
-    __hash__ = None  # type: ignore[assignment]  # its fields may be lists
+    def __hash__(self) -> int:
+        return hash(self.type_name)  # its fields may be lists; members of sets and keys must be hashable all the same
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{name}={value!r}" for name, value in self.fields.items())
@@ -198,7 +199,7 @@ def _attrs_field(attribute: Any) -> Field:
     default = attribute.default
     nothing = sys.modules["attr"].NOTHING
     make: Callable[[], Any] | None = None
-    if isinstance(default, sys.modules["attr"].Factory):  # type: ignore[arg-type]  # a class, seen through sys.modules
+    if isinstance(default, sys.modules["attr"].Factory):
         make = None if default.takes_self else default.factory
     elif default is not nothing:
         make = lambda: default  # noqa: E731
@@ -324,7 +325,7 @@ def member(cls: type, recorded: Any) -> Any:
             return members[recorded]
     elif isinstance(recorded, int):
         try:
-            return cls(recorded)  # type: ignore[call-arg]  # the look-up by value of a Flag
+            return cls(recorded)  # the look-up by value of a Flag
         except ValueError:
             pass
     raise Mismatch(f"{spelled(cls)} has no member {recorded!r}")

@@ -71,7 +71,7 @@ def pack(event: e.Event) -> Packed:
     """The event as the columns of a row."""
     shape = _BY_CLASS[type(event)]
     ref = getattr(event, shape.ref) if shape.ref else None
-    payload = getattr(event, shape.payload) if shape.payload else None
+    payload: Any = getattr(event, shape.payload) if shape.payload else None
     if shape.wraps_failure:
         payload = payload.to_bytes()
     if type(event) is e.ActivityScheduled:

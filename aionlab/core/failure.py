@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .classes import Unresolved, recorded_name, spelled
 from .durations import micros
-from .errors import ActivityError, AionError, ApplicationError, WorkflowFailedError, shorten
+from .errors import ActivityError, AionError, ApplicationError, InvalidPayload, WorkflowFailedError, shorten
 from .jsontext import dumps, loads
 
 if TYPE_CHECKING:
@@ -146,35 +146,35 @@ class _Taker:
             self.active.discard(id(exc))
 
     def _cause(self, exc: BaseException, depth: int) -> Failure | None:
-        known = _attribute(exc, "failure") if isinstance(exc, AionError) else None
+        known = _attribute(exc, "failure") if issubclass(type(exc), AionError) else None
         if isinstance(known, Failure):
             return known
-        cause = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+        cause = _own(exc, "__cause__") or (None if _own(exc, "__suppress_context__") else _own(exc, "__context__"))
         if cause is None or id(cause) in self.active or depth + 1 >= CHAIN_LIMIT or self.left <= 0:
             return None
         return self.failure(cause, depth + 1)
 
     def _fields(self, exc: BaseException, depth: int) -> Any:
         fields: dict[str, Any] = {}
-        if isinstance(exc, BaseExceptionGroup):
+        if issubclass(type(exc), BaseExceptionGroup):
             members = []
-            for member in exc.exceptions:
+            for member in BaseExceptionGroup.exceptions.__get__(exc):  # type: ignore[attr-defined]  # past what the class may hide
                 if id(member) in self.active or depth + 1 >= CHAIN_LIMIT or self.left <= 0:
                     break
                 members.append(self.failure(member, depth + 1).to_tree())
-            fields["message"], fields["group"] = clean(exc.message), members
+            fields["message"], fields["group"] = clean(BaseExceptionGroup.message.__get__(exc)), members  # type: ignore[attr-defined]  # as above
         else:
             args = self._args(_args(exc))
             if args is not None:
                 fields["args"] = args
-        own = _attribute(exc, "type") if isinstance(exc, ApplicationError) else None
+        own = _attribute(exc, "type") if issubclass(type(exc), ApplicationError) else None
         if type(own) is str and own != _true_class(type(exc)).__name__:
             fields["named"] = clean(own, 200)
-        if isinstance(exc, AionError) and isinstance(_attribute(exc, "failure"), Failure):
+        if issubclass(type(exc), AionError) and isinstance(_attribute(exc, "failure"), Failure):
             fields["failure"] = True
         state: dict[str, Any] = {}
         for name, value in _state(exc):
-            if value is not None and value is exc.__cause__:
+            if value is not None and value is _own(exc, "__cause__"):
                 fields.setdefault("cause", []).append(name)
             elif (tree := self._tree(value)) is not _ABSENT:
                 state[clean(name, 200)] = tree
@@ -207,7 +207,7 @@ def _described(value: Any) -> Unresolved:
         text = shorten(value, 200)
     except BaseException:  # noqa: BLE001 - a `__repr__` of the user's may raise anything, and this runs while an error is handled
         text = "?"
-    return Unresolved(clean(spelled(type(value)), 200), {"repr": clean(text)})
+    return Unresolved(clean(spelled(type(value)), 200) + " as text", {"repr": clean(text)})
 
 
 def _class_name(cls: type) -> str:
@@ -245,7 +245,7 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 def _bases(exc: BaseException) -> tuple[str, ...]:
     names = [clean(cls.__name__, 200) for cls in type(exc).__mro__ if cls not in (object, BaseException)]
-    own = _attribute(exc, "type") if isinstance(exc, ApplicationError) else None
+    own = _attribute(exc, "type") if issubclass(type(exc), ApplicationError) else None
     if type(own) is str:
         names.insert(0, clean(own, 200))
     return tuple(dict.fromkeys(names)) or ("BaseException",)
@@ -253,12 +253,12 @@ def _bases(exc: BaseException) -> tuple[str, ...]:
 
 def _args(exc: BaseException) -> tuple[Any, ...]:
     """What the built-in part of the error is made of: `args`, and an OSError's file names."""
-    if isinstance(exc, OSError):
+    if issubclass(type(exc), OSError):
         reduced = OSError.__reduce__(exc)
         if isinstance(reduced, tuple) and len(reduced) > 1 and isinstance(reduced[1], tuple):
             return reduced[1]
-    found = BaseException.args.__get__(exc)  # type: ignore[attr-defined]  # a subclass may hide `args` behind a property
-    return found if isinstance(found, tuple) else ()
+    found: tuple[Any, ...] = _own(exc, "args")
+    return found
 
 
 _HIDDEN = "_aionlab_failure"
@@ -276,18 +276,23 @@ def _state(exc: BaseException) -> Iterator[tuple[str, Any]]:
     except Exception:  # noqa: BLE001 - attributes of a user's class may raise anything
         return
     told: set[str] = {_HIDDEN}
-    if isinstance(exc, ApplicationError):
+    if issubclass(type(exc), ApplicationError):
         told |= {"type", "non_retryable", "next_retry_delay"}
         args = _args(exc)
         if args and state.get("message") is args[0]:
             told.add("message")
         if state.get("details") == args[1:]:
             told.add("details")
-    elif isinstance(exc, AionError):
+    elif issubclass(type(exc), AionError):
         told.add("failure")
     for name, value in state.items():
         if type(name) is str and name not in told and (not name.startswith("__") or name == "__notes__"):
             yield name, value
+
+
+def _own(exc: BaseException, name: str) -> Any:
+    """What every exception has, past whatever its class does to attributes."""
+    return BaseException.__dict__[name].__get__(exc)
 
 
 def _attribute(exc: BaseException, name: str) -> Any:
@@ -298,11 +303,11 @@ def _attribute(exc: BaseException, name: str) -> Any:
 
 
 def _non_retryable(exc: BaseException) -> bool:
-    return isinstance(exc, ApplicationError) and bool(_attribute(exc, "non_retryable"))
+    return issubclass(type(exc), ApplicationError) and bool(_attribute(exc, "non_retryable"))
 
 
 def _delay(exc: BaseException) -> int | None:
-    delay = _attribute(exc, "next_retry_delay") if isinstance(exc, ApplicationError) else None
+    delay = _attribute(exc, "next_retry_delay") if issubclass(type(exc), ApplicationError) else None
     try:
         return None if delay is None else micros(delay)
     except (ValueError, TypeError, OverflowError):
@@ -312,7 +317,7 @@ def _delay(exc: BaseException) -> int | None:
 def _trace(exc: BaseException, user_file: Callable[[str], bool]) -> tuple[str, str]:
     """The user's frames as text (the innermost are kept when it is long) and where the innermost is."""
     try:
-        frames = [frame for frame in traceback.extract_tb(exc.__traceback__, limit=-200) if user_file(frame.filename)]
+        frames = [frame for frame in traceback.extract_tb(_own(exc, "__traceback__"), limit=-200) if user_file(frame.filename)]
         if not frames:
             return "", ""
         last = frames[-1]
@@ -351,11 +356,18 @@ def _known(failure: Failure, fields: dict[str, Any], cause: BaseException | None
         for kind, args in _ways(cls, failure, fields, converter):
             made = _bare(kind, args)
             _restore(made, failure, fields, cause, converter)
-            if isinstance(made, Exception) and _message(made) == failure.message:
+            if isinstance(made, Exception) and _says(made, failure.message):
                 return made
     except Exception:  # noqa: BLE001 - users' classes may raise anything, and records may be damaged; the stranger always works
         pass
     return None
+
+
+def _says(made: Exception, message: str) -> bool:
+    try:
+        return str(made) == message
+    except BaseException:  # noqa: BLE001 - `__str__` of the user's may raise anything, SystemExit included
+        return False
 
 
 def _ways(cls: type, failure: Failure, fields: dict[str, Any], converter: Converter) -> Iterator[tuple[type, tuple[Any, ...]]]:
@@ -366,9 +378,13 @@ def _ways(cls: type, failure: Failure, fields: dict[str, Any], converter: Conver
         args = (fields["message"], members)
         yield cls, args
     elif "args" in fields:
-        args = tuple(converter.value_of(fields["args"]))
-        yield cls, args
-    if "group" not in fields:
+        try:
+            args = tuple(converter.value_of(fields["args"]))
+        except InvalidPayload:  # of classes that have changed since
+            args = None
+        else:
+            yield cls, args
+    if args is None or len(args) < 2:
         yield cls, (failure.message,)
     told = {"__str__": lambda self: failure.message, "__aionlab_text__": True, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
     yield type(cls)(cls.__name__, (cls,), told), args if args is not None else (failure.message,)

@@ -166,7 +166,7 @@ class Converter:
             raise InvalidPayload(refused.path(where), refused.why) from None
         except RecursionError:
             raise InvalidPayload(where, "it nests too deeply to be recorded here") from None
-        except Exception as error:  # noqa: BLE001 - properties and iterators of users' classes may raise anything
+        except Exception as error:
             raise InvalidPayload(where, f"it cannot be recorded: {type(error).__name__}: {shorten(error, 200)}") from error
 
     def _tagged(self, value: object, where: str) -> bytes:

@@ -91,6 +91,8 @@ class Heads(NamedTuple):
     workflow_key: int
     """Largest key in use, 0 when none."""
     run_key: int
+    last_at: Micros = Micros(0)
+    """When the last event was recorded."""
 
 
 class EventStore(Protocol):
@@ -154,7 +156,7 @@ class EventStore(Protocol):
         """Number of runs by 'status', 'workflow_type' or 'version'; under the key '' when not grouped."""
 
     def save_package(self, package: StoredPackage) -> None:
-        """Keep a version's code; the same version again changes nothing (but replaces an empty signature)."""
+        """Keep a version's code; the same version again changes nothing but its signature, when it has one."""
 
     def package(self, workflow_type: str, version: str) -> StoredPackage | None: ...
     def packages(self, workflow_type: str | None = None) -> list[StoredPackage]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from aionlab.core.errors import RunClosed, RunNotFound
+from aionlab.core.errors import RunClosed, RunNotFound, StoreReadOnly
 from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.names import check_name
 from aionlab.core.ports import Run
@@ -25,6 +25,8 @@ def open_run(engine: Engine, workflow_id: str, run_id: str | None = None) -> Liv
             raise RunClosed(workflow_id, run.run_id, run.status.value)
         return run
     row = any_run(engine, workflow_id, run_id)
+    if not row.status.closed:
+        raise StoreReadOnly(f"{workflow_id} is {row.status.value}, and this lab only looks on: another kernel owns the database")
     raise RunClosed(workflow_id, row.run_id, row.status.value)
 
 

@@ -1,6 +1,8 @@
 """Taking code in: versions of workflows, the activities they use, search attributes, trust."""
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aionlab.core.ports import StoredPackage
@@ -12,17 +14,30 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 
-def define(engine: Engine, code: Code, package: StoredPackage | None = None, route: bool = True) -> tuple[bool, int]:
-    """Keep a version and route new starts to it. (whether the route moved, open runs that stay on other versions)."""
+def define(engine: Engine, code: Code, package: StoredPackage | None = None, route: bool = True) -> list[tuple[str, int]]:
+    """Keep a version and route new starts to it. (version, open runs) of the other versions that runs stay on."""
     if package is not None and not engine.store.readonly:
         engine.store.save_package(package)
-    moved = engine.catalog.add(code, route)
+    engine.catalog.add(code, route)
     activities.feed(engine)
     for run in engine.registry:
         if run.waits_for and run.row.workflow_type == code.workflow_type:
             engine.bring_home(run)
-    others = sum(1 for run in engine.registry if run.row.workflow_type == code.workflow_type and run.row.version != code.version)
-    return moved, others
+    others = Counter(run.row.version for run in engine.registry if run.row.workflow_type == code.workflow_type)
+    del others[code.version]
+    return sorted(others.items())
+
+
+def keep_activity(engine: Engine, package: StoredPackage) -> None:
+    """Keep an activity's source and make it the one that runs in a fresh kernel."""
+    if not engine.store.readonly:
+        engine.store.save_package(package)
+        engine.store.set_route(package.workflow_type, package.version)
+
+
+def sign(engine: Engine, package: StoredPackage, signature: str) -> None:
+    """Trust a stored version."""
+    engine.store.save_package(replace(package, signature=signature))
 
 
 def retry_waiting(engine: Engine) -> int:

@@ -63,7 +63,8 @@ class Engine:
         self.fenced = False
         self.turns = self.commits = self.events = 0
         self.inbox: SimpleQueue[Message] = SimpleQueue()
-        self.recovered = False
+        self.recovered = store.readonly
+        """Whether the open runs have been brought back; an observer brings none back."""
         self.settlers: list[Call] = []
         self.now_turn: Turn | None = None
         self.call: Call | None = None

@@ -11,7 +11,7 @@ from aionlab.core.ports import Run
 from aionlab.core.snapshots import Entry, Node, Progress
 from aionlab.core.status import Status
 
-from .addressing import any_run
+from .addressing import any_run, open_run
 from .call import Call
 from .catalog import NotRunnable
 from .run import LiveRun
@@ -27,6 +27,8 @@ def result(engine: Engine, workflow_id: str, run_id: str | None = None) -> Outco
     """The terminal event of the run, as soon as there is one. Raises RunNotFound."""
     row = any_run(engine, workflow_id, run_id)
     run = engine.find(row.workflow_id, row.run_id)
+    if run is None and not row.status.closed:
+        open_run(engine, workflow_id, run_id)
     if run is None or run.closed:
         ended = next(r.event for r in reversed(engine.store.run_history(row.key)) if type(r.event) in e.TERMINAL)
         return row.workflow_id, row.run_id, ended

@@ -15,9 +15,9 @@ from .verbs import TIMEOUT, Request, verb
 
 @verb("clock", Slot("WHAT", "words", needed=False), example="%clock skip 2d")
 def clock(ask: Request) -> Any:
-    """What time the lab has; `skip 2d`, `next` (timer), `auto on|off` move a virtual clock.
+    """What time the lab has, and moving a virtual clock.
 
-    With auto on, time jumps to the next timer whenever nothing else moves.
+    `skip 2d` goes on by that much, `next` to the next timer, `auto on|off` switches: with auto on, time jumps to the next timer whenever nothing else moves.
     """
     time = ask.lab.clock
     match [str(ask.names.word(word)) for word in ask.asked.words]:

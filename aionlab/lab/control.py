@@ -54,7 +54,10 @@ def suspend(ask: Request) -> Any:
 
 @verb("kill", Slot("PID"), example="%kill 12")
 def kill(ask: Request) -> Any:
-    """Kill one live process, as a crash would; supervision brings its run back by replay. %tree shows the pids."""
+    """Kill one live process, as a crash would; its run comes back by replay.
+
+    %tree shows the pids.
+    """
     value = ask.names.word(ask.asked.words[0])
     try:
         pid = int(value)

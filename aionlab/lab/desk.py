@@ -23,7 +23,7 @@ from .verbs import VERBS, Request, help_page, verb
     example="%aion", cell=True,
 )
 def aion(ask: Request) -> Any:
-    """Where the lab stands; `%aion VERB …` is any verb, %aion help lists them."""
+    """Where the lab stands; %aion VERB … is any verb."""
     if ask.asked.words:
         word = str(ask.names.word(ask.asked.words[0]))
         raise LineError(_unknown(word))
@@ -75,7 +75,10 @@ def help(ask: Request) -> Any:  # noqa: A001 - the verb's name
 
 @verb("open", Slot("PATH"), own=False, example="%aion open 02.db")
 def open_(ask: Request) -> Any:
-    """Open another database, made if need be, and use it in this notebook; the one of before is closed."""
+    """Use another database in this notebook, made if need be.
+
+    The lab of before is closed.
+    """
     path = ask.names.word(ask.asked.words[0])
     return Note(ask.session.banner(ask.session.open(os.fspath(path))))
 
@@ -97,14 +100,17 @@ def takeover(ask: Request) -> Any:
 
 @verb("trust", own=False)
 def trust(ask: Request) -> Any:
-    """Let the stored code of this database run here; read it with %aion code first."""
+    """Let the stored code of this database run here.
+
+    %aion code shows it, without running anything.
+    """
     answer = ask.lab.trust()
     return Note("trusted: its runs come back") if answer is None else answer
 
 
 @verb("code", Slot("WORKFLOW", needed=False), own=False, example="%aion code order")
 def code(ask: Request) -> Any:
-    """The stored code of a workflow (of all of them without a name), as text; nothing is run."""
+    """The stored code of a workflow, or of all of them, as text; nothing is run."""
     name = ask.names.text(ask.asked.words[0], "a workflow's name") if ask.asked.words else None
     return ask.lab.code(name)
 
@@ -138,6 +144,9 @@ def _threads() -> list[str]:
 
 @verb("crash", own=False)
 def crash(ask: Request) -> Any:
-    """Kill this kernel with SIGKILL, no goodbye: what was recorded comes back when the notebook is opened again."""
+    """Kill this kernel with SIGKILL, no goodbye.
+
+    What was recorded comes back when the lab is opened again.
+    """
     sys.stdout.flush()
     os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))

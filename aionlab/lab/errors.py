@@ -16,6 +16,9 @@ from aionlab.core.failure import Failure
 if TYPE_CHECKING:
     from .shell import Shell
 
+LINE = "<aionlab line>"
+"""The file name of an expression in a magic's line."""
+
 E = TypeVar("E", bound=BaseException)
 
 class LineError(UsageError, ValueError):
@@ -88,10 +91,20 @@ def _outcome(error: OutcomeError) -> list[str]:
 
 def _user_frames(error: BaseException, shell: Shell, cell: str | None) -> list[str]:
     frames = user_traceback(error.__traceback__, cell)
-    if frames is None:
+    if frames is None and innermost_file(error) == LINE:
         return _headline(type(error).__name__, str(error), coloured(shell))
+    if frames is None:  # a bug of ours: all of it
+        frames = error.__traceback__
     lines: Any = shell.InteractiveTB.structured_traceback(type(error), error, frames, tb_offset=0)
     return list(lines)
+
+
+def innermost_file(error: BaseException) -> str:
+    """The file name the error was raised in, "" when it was never raised."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None:
+        frames = frames.tb_next
+    return "" if frames is None else frames.tb_frame.f_code.co_filename
 
 
 def user_traceback(frames: TracebackType | None, cell: str | None = None) -> TracebackType | None:
@@ -106,10 +119,8 @@ def user_traceback(frames: TracebackType | None, cell: str | None = None) -> Tra
     at, inside = frames, False
     while at is not None:
         module = at.tb_frame.f_globals.get("__name__", "")
-        ours = str(module).split(".")[0] in ("aionlab", "IPython", "ipykernel", "traitlets", "decorator") and not str(
-            at.tb_frame.f_code.co_filename
-        ).startswith("<aion")
-        if inside and not ours:
+        ours = str(module).split(".")[0] in ("aionlab", "IPython", "ipykernel", "traitlets")
+        if inside and not ours and at.tb_frame.f_code.co_filename != LINE:
             return at
         inside = inside or str(module).startswith("aionlab.")
         at = at.tb_next

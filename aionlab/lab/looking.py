@@ -20,7 +20,10 @@ def result(ask: Request) -> Any:
 
 @verb("runs", Slot("FIELD", "pairs", needed=False), example="%runs status=Running type=order")
 def runs(ask: Request) -> Any:
-    """The lab's runs, newest first; every field=value must hold (status, type, version, or a search attribute)."""
+    """The lab's runs, newest first.
+
+    Every field=value must hold: status, type, version, or a search attribute.
+    """
     return ask.lab.runs(**dict(ask.names.pair(pair) for pair in ask.asked.pairs))
 
 

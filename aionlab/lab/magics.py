@@ -1,13 +1,14 @@
 """The verbs as IPython magics, and their settings (`%config AionMagics`)."""
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, magics_class
 from traitlets import Bool, Enum, Float, Integer, Unicode
 
-from . import clocks, control, desk, looking, messages, starting  # noqa: F401 - each enters its verbs into the table, in this order
+from . import clocks, control, desk, looking, messages, starting  # noqa: F401 - each enters its verbs into the table
 from .errors import LineError, show_here
 from .grammar import read
 from .pages import Note
@@ -36,11 +37,10 @@ class AionMagics(Magics):
         super().__init__(shell)  # type: ignore[arg-type]  # the part of a shell we use
         self.session = session
         for entry in VERBS.values():
-            if not entry.own:
+            if not entry.own or entry.name in taken:
                 continue
-            if entry.line and entry.name not in taken:
-                self.magics["line"][entry.name] = self._line(entry)
-            if entry.cell and entry.name not in taken:
+            self.magics["line"][entry.name] = self._line(entry)  # for a cell's verb too: it says what to write
+            if entry.cell:
                 self.magics["cell"][entry.name] = self._cell(entry)
 
     def _line(self, entry: Verb) -> Callable[..., Any]:
@@ -54,6 +54,9 @@ class AionMagics(Magics):
             return self.session.perform(entry, line, cell, local_ns)
 
         return _marked(magic, entry)
+
+
+_HELP = re.compile(r"(?:^|\s)(?:-h|--help)(?:\s|$)")
 
 
 def _marked(magic: Callable[..., Any], entry: Verb) -> Callable[..., Any]:
@@ -72,7 +75,7 @@ def perform(session: Session, entry: Verb, line: str, body: str | None, local_ns
         if entry.name == "aion":
             name, line = desk.dispatch(line)
             entry = VERBS[name]
-        if body is None and not entry.line:
+        if body is None and not entry.line and not _HELP.search(line):
             raise LineError(f"{entry.name} takes a cell: %%{entry.name} on its first line")
         if body is not None and not entry.cell:
             raise LineError(f"{entry.name} takes a line: {entry.written}, without a cell below it")

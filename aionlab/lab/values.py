@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import grammar
-from .errors import LineError
+from .errors import LINE, LineError, innermost_file
 from .grammar import Call, Pair, Source, Text, Word
 
 _JSON_NAMES = {"true": True, "false": False, "null": None}
-_FILE = "<aionlab line>"
 
 
 class Names:
@@ -31,11 +30,11 @@ class Names:
     def evaluate(self, node: ast.expr, source: str, extra: Mapping[str, Any] | None = None) -> Any:
         """The value of an expression. Raises LineError when it uses a name that is not defined; any other error is the user's."""
         names = {**_JSON_NAMES, **self.user_ns, **self.local_ns, **(extra or {})}
-        code = compile(ast.fix_missing_locations(ast.Expression(node)), _FILE, "eval")
+        code = compile(ast.fix_missing_locations(ast.Expression(node)), LINE, "eval")
         try:
             return eval(code, names)  # noqa: S307 - the user's own expression, from the user's own cell
         except NameError as error:
-            if error.name and _raised_in_line(error) and error.name not in names and not hasattr(builtins, error.name):
+            if error.name and innermost_file(error) == LINE and error.name not in names and not hasattr(builtins, error.name):
                 text = source if re.fullmatch(r"[^\W\d][\w.-]*", source) else error.name
                 raise LineError(f"{error.name} is not defined; text needs quotes: {text!r}") from None
             raise
@@ -86,10 +85,3 @@ def _plain(text: str) -> tuple[Any, bool]:
 
 def _source(word: Word) -> str:
     return word.text
-
-
-def _raised_in_line(error: BaseException) -> bool:
-    frames = error.__traceback__
-    while frames is not None and frames.tb_next is not None:
-        frames = frames.tb_next
-    return frames is not None and frames.tb_frame.f_code.co_filename == _FILE

@@ -111,6 +111,11 @@ class Verb:
         return self.shape.usage.replace(f"%{self.shape.magic}", self.written, 1)
 
     @property
+    def brief(self) -> str:
+        """The usage without the options."""
+        return " ".join([self.written, *(slot.usage for slot in self.shape.slots)])
+
+    @property
     def summary(self) -> str:
         return (inspect.getdoc(self.run) or "").partition("\n")[0]
 
@@ -127,7 +132,7 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {}
-"""Every verb by name, in the order people learn them."""
+"""Every verb by name."""
 
 
 def verb(
@@ -153,9 +158,17 @@ def help_page(name: str | None = None) -> Note:
             near = nearest(name.lstrip("%"), list(VERBS))
             raise LineError(f"no verb {name}" + (f"; did you mean {near}?" if near else "; %aion help lists them"))
         return Note(found.help)
-    rows = [(entry.usage if len(entry.usage) <= 60 else entry.written + " …", entry.summary) for entry in VERBS.values()]
-    head = "Every verb: %VERB, or %aion VERB; %VERB -h tells more."
-    return Note(f"{head}\n\n{columns(rows, widest=60)}\n\n{_ENDING}")
+    parts = ["%VERB -h tells more; %aion VERB reaches each of them too."]
+    for module, title in _GROUPS:
+        rows = [(entry.brief, entry.summary) for entry in VERBS.values() if entry.run.__module__.endswith(f".{module}")]
+        parts.append(f"{title}:\n{columns(rows)}")
+    return Note("\n\n".join([*parts, _ENDING]))
+
+
+_GROUPS = (
+    ("starting", "Define and start"), ("messages", "Talk to a run"), ("control", "Steer it"), ("looking", "Look"), ("clocks", "Time"),
+    ("desk", "The lab itself"),
+)  # fmt: skip
 
 
 _ENDING = """How runs end, or do not:

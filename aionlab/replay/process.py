@@ -48,6 +48,8 @@ class Code(NamedTuple):
     hints: Any
     """Types of its parameters, as `core.payload.hints_of` gives them."""
     values: Values
+    deadline: Micros | None = None
+    """Length of time its runs may take, where the author declared one."""
 
 
 class Blocked(NamedTuple):

@@ -26,13 +26,13 @@ _PAGE = 256
 
 insert_events = Bulk(
     """INSERT INTO event SELECT column1 << 32 | column2, column3, column4, column5, column6, column7, column8, column9
-    FROM (VALUES {rows}) WHERE column1 IS NOT NULL AND (SELECT epoch FROM owner WHERE one = 1) = ?""",
+    FROM (VALUES {rows}) WHERE (SELECT epoch FROM owner WHERE one = 1) = ? LIMIT ?""",
     9,
 )
 """The number of rows it inserts is 0 when the epoch is no longer the given one."""
 _ask_heads = Bulk(
     """SELECT column1, coalesce((SELECT max(id) FROM event WHERE id BETWEEN column1 << 32 AND column1 << 32 | 4294967295), 0) & 4294967295
-    FROM (VALUES {rows}) WHERE column1 IS NOT NULL""",
+    FROM (VALUES {rows}) LIMIT ?""",
     1,
 )
 

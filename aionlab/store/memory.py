@@ -112,7 +112,9 @@ class MemoryStore:
             if run.idempotency_key is not None:
                 self._by_idempotency_key[run.idempotency_key] = run.key
         self._heads = Heads(
-            max([self._heads.workflow_key, *(key for key, _ in batch.workflows)]), max([self._heads.run_key, *(run.key for run in batch.runs)])
+            max([self._heads.workflow_key, *(key for key, _ in batch.workflows)]),
+            max([self._heads.run_key, *(run.key for run in batch.runs)]),
+            Micros(batch.rows[-1][3]) if batch.rows else self._heads.last_at,
         )
         for key, now, closed_at, attributes in batch.changes:
             self._runs[key] = replace(self._runs[key], status=now, closed_at=closed_at, attributes=attributes)
@@ -222,7 +224,7 @@ class MemoryStore:
         self._may_write()
         key = (package.workflow_type, package.version)
         kept = self._packages.setdefault(key, package)
-        if not kept.signature and package.signature:
+        if package.signature:
             self._packages[key] = replace(kept, signature=package.signature)
 
     def package(self, workflow_type: str, version: str) -> StoredPackage | None:
@@ -251,6 +253,9 @@ class MemoryStore:
     def set_meta(self, key: str, value: str) -> None:
         self._may_write()
         self._meta[key] = value
+
+    def rest(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

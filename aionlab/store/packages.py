@@ -14,7 +14,7 @@ class Packages(Connected):
     def save_package(self, package: StoredPackage) -> None:
         self._write(
             """INSERT INTO package VALUES (?, ?, ?, ?, ?) ON CONFLICT (workflow_type, version) DO UPDATE SET signature = excluded.signature
-            WHERE package.signature = ''""",
+            WHERE excluded.signature <> ''""",
             package.workflow_type, package.version, package.document, package.created_at, package.signature,
         )
 

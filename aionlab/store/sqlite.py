@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aionlab.core.errors import NotOurDatabase, SequenceConflict
+from aionlab.core.errors import NotOurDatabase, SequenceConflict, StoreError
 from aionlab.core.events import Recorded
 from aionlab.core.ids import WorkflowId
 from aionlab.core.ports import Batch
@@ -30,6 +31,11 @@ from .packages import Packages
 if TYPE_CHECKING:
     import sqlite_utils
 
+_WORTH_MOVING = 1 << 20
+_TOO_LARGE = 16 << 20
+_BUSY_FOR = 1 << 16
+_PAGES_A_COMMIT = 16
+
 
 class SqliteStore(Histories, Packages):
     """An EventStore in a file, or in memory for ":memory:"."""
@@ -38,6 +44,7 @@ class SqliteStore(Histories, Packages):
         super().__init__(path, opened.db, opened.reason, opened.newer)
         self.lease = lease
         self._heads = {}
+        self._written = 0
         self._plain_rows = most(opened.db, 9)
 
     @classmethod
@@ -90,6 +97,7 @@ class SqliteStore(Histories, Packages):
                 with self._transaction():
                     self._apply(batch)
             self._remember(batch)
+            self._grow(len(batch.rows))
 
     def append(self, workflow_id: WorkflowId, events: Sequence[Recorded], expected_seq: int) -> None:
         self._may_write()
@@ -104,6 +112,7 @@ class SqliteStore(Histories, Packages):
                     self._apply(batch)
             if events:
                 self._remember(batch)
+                self._grow(len(batch.rows))
 
     def _commit_rows(self, batch: Batch) -> None:
         """One statement that commits itself: it writes all rows, or none because an event of that number is there or the epoch is over."""
@@ -153,6 +162,20 @@ class SqliteStore(Histories, Packages):
             except FOREIGN as error:
                 raise translated(error, self.path) from error
         return not busy
+
+    def rest(self) -> None:
+        """A checkpoint, once there is something worth moving: each costs flushes of its own."""
+        if not self.readonly and self.wal_size() >= _WORTH_MOVING:
+            self.checkpoint()
+
+    def _grow(self, rows: int) -> None:
+        """Keep the log from growing without end while there is never time to rest."""
+        self._written += rows + _PAGES_A_COMMIT
+        if self._written > _BUSY_FOR:
+            self._written = 0
+            if self.wal_size() >= _TOO_LARGE:
+                with suppress(StoreError):  # the batch is committed; the next one will say what is wrong
+                    self.checkpoint()
 
     def verify(self) -> list[str]:
         """What is wrong with the database, a sentence each. Reads all of it."""

@@ -21,17 +21,17 @@ from .matching import group_of, items
 
 OPEN = "('Running', 'Paused')"
 
-_insert_workflows = Bulk("INSERT INTO workflow SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL", 2)
-_insert_runs = Bulk("INSERT INTO run SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL", 13)
+_insert_workflows = Bulk("INSERT INTO workflow SELECT * FROM (VALUES {rows}) LIMIT ?", 2)
+_insert_runs = Bulk("INSERT INTO run SELECT * FROM (VALUES {rows}) LIMIT ?", 13)
 _change_runs = Bulk(
-    """UPDATE run SET status = column2, closed_at = column3, attributes = column4 FROM (VALUES {rows}) WHERE run.key = column1""", 4
+    """UPDATE run SET status = column2, closed_at = column3, attributes = column4 FROM (SELECT * FROM (VALUES {rows}) LIMIT ?) WHERE run.key = column1""", 4
 )
-_old_attributes = Bulk("SELECT key, attributes FROM run WHERE key IN (VALUES {rows})", 1)
-_insert_attributes = Bulk("INSERT OR IGNORE INTO attribute SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL", 3)
-_delete_attributes = Bulk("DELETE FROM attribute WHERE run IN (VALUES {rows})", 1)
-_insert_timers = Bulk("INSERT OR REPLACE INTO timer SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL", 3)
-_delete_timers = Bulk("DELETE FROM timer WHERE (run, id) IN (VALUES {rows})", 2)
-_delete_timers_of = Bulk("DELETE FROM timer WHERE run IN (VALUES {rows})", 1)
+_old_attributes = Bulk("SELECT key, attributes FROM run WHERE key IN (SELECT * FROM (VALUES {rows}) LIMIT ?)", 1)
+_insert_attributes = Bulk("INSERT OR IGNORE INTO attribute SELECT * FROM (VALUES {rows}) LIMIT ?", 3)
+_delete_attributes = Bulk("DELETE FROM attribute WHERE run IN (SELECT * FROM (VALUES {rows}) LIMIT ?)", 1)
+_insert_timers = Bulk("INSERT OR REPLACE INTO timer SELECT * FROM (VALUES {rows}) LIMIT ?", 3)
+_delete_timers = Bulk("DELETE FROM timer WHERE (run, id) IN (SELECT * FROM (VALUES {rows}) LIMIT ?)", 2)
+_delete_timers_of = Bulk("DELETE FROM timer WHERE run IN (SELECT * FROM (VALUES {rows}) LIMIT ?)", 1)
 
 
 class Visibility(Connected):
@@ -41,8 +41,11 @@ class Visibility(Connected):
         run.attributes, run.parent_run_id, run.idempotency_key, run.request FROM run JOIN workflow ON workflow.key = run.workflow"""
 
     def heads(self) -> Heads:
-        ((workflow, run),) = self._rows("SELECT coalesce((SELECT max(key) FROM workflow), 0), coalesce((SELECT max(key) FROM run), 0)")
-        return Heads(workflow, run)
+        ((workflow, run, last_at),) = self._rows(
+            """SELECT coalesce((SELECT max(key) FROM workflow), 0), coalesce((SELECT max(key) FROM run), 0),
+            coalesce((SELECT at FROM event ORDER BY rowid DESC LIMIT 1), 0)"""
+        )
+        return Heads(workflow, run, last_at)
 
     def workflow_key(self, workflow_id: WorkflowId) -> int | None:
         found = self._rows("SELECT key FROM workflow WHERE id = ?", (workflow_id,))

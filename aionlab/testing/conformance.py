@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,7 +28,7 @@ from aionlab.core.errors import BadBatch, IllegalEvent, InvalidOption, SequenceC
 from aionlab.core.events import ActivityOptions, Event, Payload, Recorded
 from aionlab.core.failure import Failure
 from aionlab.core.ids import RunId, WorkflowId
-from aionlab.core.ports import Batch, EventStore, Row, Run, RunChange, StoredPackage, Timer
+from aionlab.core.ports import Batch, EventStore, Heads, Row, Run, RunChange, StoredPackage, Timer
 from aionlab.core.retry import RetryPolicy
 from aionlab.core.status import Status
 
@@ -119,15 +120,18 @@ class EventStoreConformance:
 
     def test_an_unknown_id_reads_empty(self, store: EventStore) -> None:
         nobody = WorkflowId("nobody")
-        assert store.read(nobody) == store.read_from(nobody, 3) == store.run_chain(nobody) == []
         assert store.head(nobody) == 0
-        assert store.run(nobody) is store.workflow_key(nobody) is store.by_idempotency_key("none") is None
-        assert store.run_history(99) == store.ids() == store.active() == store.paused() == list(store.open_histories()) == store.runs() == []
-        assert store.due_timers(Micros(2**62)) == store.packages() == []
-        assert store.package("t", "v") is store.meta("x") is None
+        lists: list[object] = [
+            store.read(nobody), store.read_from(nobody, 3), store.run_chain(nobody), store.run_history(99), store.ids(), store.active(),
+            store.paused(), store.runs(), list(store.open_histories()), store.due_timers(Micros(2**62)), store.packages(),
+        ]  # fmt: skip
+        assert lists == [[]] * len(lists)
+        singles: list[object] = [store.run(nobody), store.workflow_key(nobody), store.by_idempotency_key("none"), store.package("t", "v"),
+                                 store.meta("x")]
+        assert singles == [None] * len(singles)
         assert store.count() == {"": 0}
         assert store.count("status") == {}
-        assert tuple(store.heads()) == (0, 0)
+        assert store.heads() == Heads(0, 0, Micros(0))
 
     def test_a_suffix_begins_where_it_is_asked_to(self, store: EventStore) -> None:
         events = history(started(), *map(signal, range(4)))
@@ -187,21 +191,7 @@ class EventStoreConformance:
     def test_of_two_appends_at_once_one_wins(self, store: EventStore) -> None:
         for n in range(self.races):
             name = WorkflowId(f"race-{n}")
-            gate = threading.Barrier(2)
-            lost: list[SequenceConflict] = []
-
-            def contend(name: WorkflowId = name, gate: threading.Barrier = gate, lost: list[SequenceConflict] = lost, *, run_id: RunId) -> None:
-                gate.wait(10)
-                try:
-                    store.append(name, history(started(), signal(), run_id=run_id, workflow_id=name), 0)
-                except SequenceConflict as error:
-                    lost.append(error)
-
-            threads = [threading.Thread(target=contend, kwargs={"run_id": run_id}) for run_id in (R1, R2)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(30)
+            lost = _race(store, name)
             assert [(error.workflow_id, error.expected, error.found) for error in lost] == [(name, 0, 2)]
             assert [recorded.seq for recorded in store.read(name)] == [1, 2]
             assert len(store.run_chain(name)) == 1
@@ -223,7 +213,7 @@ class EventStoreConformance:
         assert store.run(W, RunId("none")) is None
         assert store.run_history(oldest.key) == store.read(W)[:2]
         assert store.run_history(newest.key) == store.read(W)[2:]
-        assert tuple(store.heads()) == (newest.workflow_key, newest.key)
+        assert store.heads() == Heads(newest.workflow_key, newest.key, Micros(4000))
 
     def test_open_histories_come_whole_and_in_order(self, store: EventStore) -> None:
         for n in range(20):
@@ -353,7 +343,8 @@ class EventStoreConformance:
                      changes=[RunChange(key, Status.COMPLETED, Micros(6000), {"n": key}) for key in range(1, 301)],
                      timers_ended=[(key, 0) for key in range(1, 200)], runs_ended=list(range(150, 290)))
         store.commit(ends)
-        assert store.active() == list(store.open_histories()) == []
+        assert store.active() == []
+        assert list(store.open_histories()) == []
         assert [timer.run_key for timer in store.due_timers(Micros(1000))] == list(range(290, 301))
         assert [run.workflow_id for run in store.runs(attributes={"n": 17})] == ["w17"]
         assert store.count("status") == {"Completed": 300}
@@ -436,7 +427,7 @@ class EventStoreConformance:
         assert store.head(W) == 1
         assert len(store.runs()) == 1
         assert store.due_timers(Micros(10)) == []
-        assert tuple(store.heads()) == (1, 1)
+        assert store.heads() == Heads(1, 1, Micros(1000))
         batch.runs, batch.changes = batch.runs[:1], []
         store.commit(batch)
         assert store.head(W) == 2
@@ -457,8 +448,10 @@ class EventStoreConformance:
         store.save_package(StoredPackage("order", "v1", b"changed", Micros(9)))
         assert store.package("order", "v1") == old
         store.save_package(StoredPackage("order", "v1", b"changed", Micros(9), "mine"))
+        assert store.packages() == [replace(old, signature="mine"), new, other]
         store.save_package(StoredPackage("order", "v1", b"changed", Micros(9), "theirs"))
-        signed = StoredPackage("order", "v1", b'{"a":1}', Micros(1), "mine")
+        store.save_package(StoredPackage("order", "v1", b"changed", Micros(9)))
+        signed = replace(old, signature="theirs")
         assert store.package("order", "v1") == signed
         assert store.packages() == [signed, new, other]
         assert store.packages("ship") == [other]
@@ -501,3 +494,23 @@ class EventStoreConformance:
             assert again.head(W) == head + 1
         finally:
             again.close()
+
+
+def _race(store: EventStore, name: WorkflowId) -> list[SequenceConflict]:
+    """Two threads append the first events of a workflow id at once; what the losers were told."""
+    gate = threading.Barrier(2)
+    lost: list[SequenceConflict] = []
+
+    def contend(run_id: RunId) -> None:
+        gate.wait(10)
+        try:
+            store.append(name, history(started(), signal(), run_id=run_id, workflow_id=name), 0)
+        except SequenceConflict as error:
+            lost.append(error)
+
+    threads = [threading.Thread(target=contend, args=(run_id,)) for run_id in (R1, R2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return lost

@@ -2,6 +2,7 @@
 
 Text, page and picture draw these same rows, so that none of them knows more than the others.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ from aionlab.core.durations import spell
 from .groups import AttemptSpan, Group, Span
 from .palette import AMBER, BLUE, GREEN, GREY, RED, VIOLET
 from .scale import Scale, scale
-from .text import visible, when
+from .text import label, when
 
 
 class Kind(NamedTuple):
@@ -36,7 +37,14 @@ KINDS: dict[str, Kind] = {
     "signal": Kind("signal", "◆", VIOLET),
     "paused": Kind("paused", "=", AMBER),
 }
-_OUTCOMES = {"Completed": "run", "Running": "going", "Failed": "failed", "TimedOut": "failed", "Cancelled": "dropped", "Abandoned": "dropped"}
+_OUTCOMES = {
+    "Completed": "run",
+    "Running": "going",
+    "Failed": "failed",
+    "TimedOut": "failed",
+    "Cancelled": "dropped",
+    "Abandoned": "dropped",
+}
 
 
 class Piece(NamedTuple):
@@ -86,7 +94,7 @@ def rows(span: Span, groups: Iterable[Group], end: Micros, waiting_for: str) -> 
         yield Row(group.id, group.name, group.status, pieces, length, len(group.attempts), title)
     idle = span.idle_since
     if idle is not None and (waiting_for or end > idle):
-        what = visible(waiting_for) or "a message; no activity and no timer is open"
+        what = label(waiting_for, 200) or "a message; no activity and no timer is open"
         yield Row("awaits", "", "Waiting", (Piece("message", idle, end, what, True),), spell(end - idle), 0, what)
 
 
@@ -94,7 +102,9 @@ def _pieces(group: Group, end: Micros) -> Iterable[Piece]:
     if group.kind == "signal":
         came = group.started_at if group.started_at is not None else end
         if group.scheduled_at is not None and group.scheduled_at < came:
-            yield Piece("message", group.scheduled_at, came, f"nothing else could move the run, {spell(came - group.scheduled_at)}")
+            yield Piece(
+                "message", group.scheduled_at, came, f"nothing else could move the run, {spell(came - group.scheduled_at)}"
+            )
         yield Piece("signal", came, came, f"signal {group.name} at {when(came)}")
         return
     if group.kind == "timer":
@@ -118,7 +128,11 @@ def _pieces(group: Group, end: Micros) -> Iterable[Piece]:
 
 def _attempt_title(one: AttemptSpan, stop: int) -> str:
     said = f"attempt {one.number}: {one.outcome.lower()}, {spell(stop - one.started_at)}"
-    return said + (f"\n{one.failure}" if one.failure else "") + (f"\nagain at {when(one.retry_at)}" if one.retry_at is not None else "")
+    return (
+        said
+        + (f"\n{one.failure}" if one.failure else "")
+        + (f"\nagain at {when(one.retry_at)}" if one.retry_at is not None else "")
+    )
 
 
 def axis(span: Span, groups: Sequence[Group], end: Micros) -> Scale:

@@ -1,4 +1,5 @@
 """A timeline as a table whose bars are positioned boxes: no script, no style sheet, and every piece says on hover what it is."""
+
 from __future__ import annotations
 
 from aionlab.core.clock import Micros
@@ -7,13 +8,15 @@ from .bars import KINDS, Kind, Picture, Piece, Row
 from .html import Element, h
 from .palette import GREEN, GREY, MONO, RED, RULE, SMALL, VIOLET, look, muted, state
 from .scale import Scale
-from .text import counted, label, short, visible, when
+from .text import counted, label, short, when
 
 _TD = "padding:1px 10px 1px 0;text-align:left;vertical-align:middle;border:none;white-space:nowrap"
 _MARK_TD = _TD.replace("10px", "5px")
 _BAR_TD = "padding:1px 0;vertical-align:middle;border:none;width:100%;min-width:110px"
 _NUMBER_TD = "padding:1px 0 1px 10px;text-align:right;vertical-align:middle;border:none;white-space:nowrap"
 _PLAIN = "background:transparent"
+_CENTRED = "text-align:center;overflow:hidden;white-space:nowrap;font-size:85%"
+_SWATCH = "border-radius:2px;margin:0 5px 0 0;vertical-align:middle"
 
 
 def element(picture: Picture) -> Element:
@@ -27,22 +30,33 @@ def element(picture: Picture) -> Element:
     return h(
         "div",
         h(
-            "div", muted(label(span.workflow_type, 60) + " "), h("b", label(span.workflow_id, 200)), "  ", state(str(span.status)), "  ", picture.length,
+            "div",
+            muted(label(span.workflow_type, 60) + " "),
+            h("b", label(span.workflow_id, 200)),
+            "  ",
+            state(str(span.status)),
+            "  ",
+            picture.length,
             style="font-size:14px;white-space:pre-wrap",
         ),
         h(
-            "div", f"run {visible(span.run_id)}  {short(span.version)}  {when(span.started_at)}",
+            "div",
+            f"run {label(span.run_id, 200)}  {short(span.version)}  {when(span.started_at)}",
             style=f"color:{GREY};{SMALL};margin:0 0 4px 0;white-space:pre-wrap",
         ),
-        h("table", h("tbody", body), style="border-collapse:collapse;border:none;margin:0;width:100%;font-size:13px;line-height:1.3"),
+        h(
+            "table",
+            h("tbody", body),
+            style="border-collapse:collapse;border:none;margin:0;width:100%;font-size:13px;line-height:1.3",
+        ),
         [_outcome(said, what, colour) for said, what, colour in outcomes if said],
         _legend(picture),
         style="overflow-x:auto;margin:2px 0;text-align:left;max-width:1100px",
-    )  # fmt: skip
+    )
 
 
 def fill(kind: Kind) -> str:
-    """The background of a kind of piece: a colour, or a hatch of it. The sanitizers know `background-size` with one length only."""
+    """The background of a kind of piece: a colour, or a hatch of it; sanitizers keep `background-size` with one length only."""
     if not kind.hatched:
         return f"background:{kind.colour}"
     stops = f"{kind.colour} 25%,transparent 25%,transparent 50%,{kind.colour} 50%,{kind.colour} 75%,transparent 75%"
@@ -50,7 +64,12 @@ def fill(kind: Kind) -> str:
 
 
 def _outcome(said: str, what: str, colour: str) -> Element:
-    return h("div", h("span", what + " ", style=f"color:{colour};font-weight:600"), h("span", said, style=MONO + ";overflow-wrap:break-word"), style="margin:4px 0 0 0;font-size:13px")
+    return h(
+        "div",
+        h("span", what + " ", style=f"color:{colour};font-weight:600"),
+        h("span", said, style=MONO + ";overflow-wrap:break-word"),
+        style="margin:4px 0 0 0;font-size:13px",
+    )
 
 
 def _left_out(hidden: int) -> Element:
@@ -68,7 +87,12 @@ def _bands(axis: Scale) -> str:
     stops = []
     for fold in axis.folds:
         left, right = _percent(fold.left), _percent(fold.right)
-        stops += [f"transparent {left}", f"rgba(128,128,128,0.13) {left}", f"rgba(128,128,128,0.13) {right}", f"transparent {right}"]
+        stops += [
+            f"transparent {left}",
+            f"rgba(128,128,128,0.13) {left}",
+            f"rgba(128,128,128,0.13) {right}",
+            f"transparent {right}",
+        ]
     return f";background:linear-gradient(90deg,{','.join(stops)})"
 
 
@@ -76,13 +100,19 @@ def _axis(axis: Scale) -> Element:
     marks: list[Element] = []
     for one in axis.stretches:
         share = one.right - one.left
-        place = f"position:absolute;top:0;left:{_percent(one.left)};width:{_percent(share)};text-align:center;overflow:hidden;white-space:nowrap;font-size:85%"
+        place = f"position:absolute;top:0;left:{_percent(one.left)};width:{_percent(share)};{_CENTRED}"
         if one.folded:
             marks.append(h("span", "⋯" + one.label, style=place, title=f"{one.label} of idle time, folded"))
         elif share > 0.15:
             marks.append(h("span", one.label, style=place, title=f"{when(Micros(one.start))} … {when(Micros(one.end))}"))
     lane = h("div", marks, style=f"position:relative;height:16px;color:{GREY}")
-    return h("tr", h("td", colspan=3, style=_TD), h("td", lane, style=_BAR_TD), h("td", style=_NUMBER_TD), style=f"{_PLAIN};border-bottom:1px solid {RULE}")
+    return h(
+        "tr",
+        h("td", colspan=3, style=_TD),
+        h("td", lane, style=_BAR_TD),
+        h("td", style=_NUMBER_TD),
+        style=f"{_PLAIN};border-bottom:1px solid {RULE}",
+    )
 
 
 def _row(row: Row, axis: Scale, lane: str) -> Element:
@@ -113,8 +143,10 @@ def _legend(picture: Picture) -> Element | None:
     for name in picture.kinds:
         kind = KINDS[name]
         wide, tall = ("3px", "12px") if name == "signal" else ("16px", "6px") if kind.hatched else ("16px", "10px")
-        box = f"display:inline-block;width:{wide};height:{tall};border-radius:2px;margin:0 5px 0 0;vertical-align:middle;{fill(kind)}"
+        box = f"display:inline-block;width:{wide};height:{tall};{_SWATCH};{fill(kind)}"
         entries.append(h("span", h("span", style=box), kind.word, style=entry))
     if picture.axis.folds:
-        entries.append(h("span", "⋯ idle, folded: " + ", ".join(fold.label for fold in picture.axis.folds), style="display:inline-block"))
+        entries.append(
+            h("span", "⋯ idle, folded: " + ", ".join(fold.label for fold in picture.axis.folds), style="display:inline-block")
+        )
     return h("div", entries, style=f"color:{GREY};{SMALL};margin:5px 0 0 0") if entries else None

@@ -1,4 +1,5 @@
 """A timeline as a standalone SVG file."""
+
 from __future__ import annotations
 
 from .bars import KINDS, Picture, Piece, Row
@@ -6,7 +7,7 @@ from .html import Element
 from .palette import GREY, look
 from .scale import Scale
 from .svg import s
-from .text import clip, counted, label, short, visible, when
+from .text import clip, counted, label, short, when
 
 _FONT = "system-ui, sans-serif"
 _LEFT, _RIGHT, _WIDE, _TOP, _STEP = 270, 110, 960, 66, 20
@@ -26,7 +27,7 @@ def element(picture: Picture | None) -> Element:
         s("title", f"{name}: {span.status}"),
         s("defs", [_hatch(kind) for kind in KINDS if KINDS[kind].hatched]),
         _say(10, 20, f"{name}  {look(str(span.status)).mark} {span.status}  {picture.length}", 14, GREY, bold=True),
-        _say(10, 38, f"run {visible(span.run_id)}  {short(span.version)}  {when(span.started_at)}", 11, GREY),
+        _say(10, 38, f"run {label(span.run_id, 200)}  {short(span.version)}  {when(span.started_at)}", 11, GREY),
     ]
     for one in axis.stretches:
         left, right = _LEFT + one.left * _BAR, _LEFT + one.right * _BAR
@@ -37,7 +38,9 @@ def element(picture: Picture | None) -> Element:
             parts.append(_say((left + right) / 2, _TOP - 11, ("⋯" if one.folded else "") + one.label, 10, GREY, anchor="middle"))
     for k, row in enumerate(picture.rows):
         y = _TOP + k * _STEP
-        parts += [_say(10, y + 9, f"… {counted(picture.hidden, 'row')} left out …", 11, GREY)] if row is None else _row(row, axis, y)
+        parts += (
+            [_say(10, y + 9, f"… {counted(picture.hidden, 'row')} left out …", 11, GREY)] if row is None else _row(row, axis, y)
+        )
     if legend:
         parts.append(_say(10, height - 10, legend, 10, GREY))
     return s("svg", parts, xmlns=_NAMESPACE, viewBox=f"0 0 {_WIDE} {height}", width=_WIDE, height=height, role="img")
@@ -59,7 +62,9 @@ def _piece(piece: Piece, axis: Scale, y: int) -> Element:
     top, tall = (y + 2, 6) if kind.hatched else (y - 2, 14) if piece.kind == "signal" else (y, 10)
     fill = f"url(#aion-{piece.kind})" if kind.hatched else kind.colour
     title = s("title", piece.title + ("\nstill open" if piece.open else ""))
-    return s("rect", title, x=_n(min(left, _LEFT + _BAR - 3)), y=top, width=_n(max(right - left, 3)), height=tall, rx=2, fill=fill)
+    return s(
+        "rect", title, x=_n(min(left, _LEFT + _BAR - 3)), y=top, width=_n(max(right - left, 3)), height=tall, rx=2, fill=fill
+    )
 
 
 def _legend(picture: Picture) -> str:

@@ -1,4 +1,5 @@
 """A timeline in characters: bars that line up in any monospaced font."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -6,7 +7,7 @@ from collections.abc import Sequence
 from .bars import KINDS, Picture, Row
 from .palette import look
 from .scale import Scale
-from .text import clip, counted, label, pad, short, spread, visible, when, width
+from .text import clip, counted, label, pad, short, spread, when, width
 
 _WORDS = {"█": "running", "░": "waiting", "▒": "failed or dropped attempt", "◆": "signal", "=": "paused"}
 
@@ -22,17 +23,24 @@ def lines(picture: Picture, cells: int) -> tuple[str, ...]:
     mark = look(str(span.status)).mark
     out = [
         spread(f"{label(span.workflow_type, 30)} {span.workflow_id}", f"{mark} {span.status}  {picture.length}", cells),
-        spread(f"run {visible(span.run_id)}", f"{short(span.version)}  {when(span.started_at)}".strip(), cells),
+        spread(f"run {label(span.run_id, 200)}", f"{short(span.version)}  {when(span.started_at)}".strip(), cells),
     ]
     indent = " " * (ids + names + 4)
     if shown:
-        out.append(indent + _axis(axis, bar) + " " + pad(picture.length if width(picture.length) <= lengths else "┄", lengths, right=True))
+        out.append(
+            indent
+            + _axis(axis, bar)
+            + " "
+            + pad(picture.length if width(picture.length) <= lengths else "┄", lengths, right=True)
+        )
     for row in rows:
         if row is None:
             out.append(spread("┆", f"… {counted(hidden, 'row')} left out …", cells))
             continue
         name = pad(clip(row.name, names) if row.name else "", names)
-        out.append(f"{look(row.status).mark} {pad(row.id, ids)} {name} {_bar(row, axis, bar)} {pad(row.took, lengths, right=True)}")
+        out.append(
+            f"{look(row.status).mark} {pad(row.id, ids)} {name} {_bar(row, axis, bar)} {pad(row.took, lengths, right=True)}"
+        )
     for said, what in ((picture.awaits, "awaits"), (span.failure, "failure"), (span.result, "result")):
         if said:
             out.append(pad(clip(said, cells - 10), cells - 9) + what.rjust(9))
@@ -59,7 +67,8 @@ def _bar(row: Row, axis: Scale, bar: int) -> str:
 def _axis(axis: Scale, bar: int) -> str:
     out = ["┄"] * bar
     for fold in axis.folds:
-        left, right = _cell(axis, fold.start, bar), max(_cell(axis, fold.end, bar), _cell(axis, fold.start, bar) + 1)
+        left = _cell(axis, fold.start, bar)
+        right = bar if fold.right >= 1.0 else max(left + 1, _cell(axis, fold.end, bar))
         room = right - left
         said = fold.label if len(fold.label) <= room - 2 else ""
         out[left:right] = f"‹{said.center(room - 2, '⋯')}›" if room >= 3 else "⋯" * room

@@ -2,6 +2,7 @@
 
 What is shown never raises: a cell that ends in a broken view still shows which view broke and why.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,5 @@
 """One run on one card: what it is, how it stands, what it awaits, how it ended and where in the user's code."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from .groups import Span, story
 from .palette import GREEN, RED
 from .preview import failure_line, masked, preview
 from .runs import attributes_line
-from .text import block, clip, counted, label, lasted, short, visible, when
+from .text import block, clip, counted, label, lasted, short, when
 
 _CAUSES = 8
 
@@ -28,8 +29,8 @@ _CAUSES = 8
 class RunCard(Shown):
     """What `describe()` shows.
 
-    `events` are the run's (or only its last ones), `entry` its place in the registry while it lives, `now` draws the age of an open
-    run. `details` are the lines the workflow's author sets. `last` events are listed.
+    `events` are the run's (or only its last ones), `entry` its place in the registry while it lives, `now` draws the age of an
+    open run. `details` are the lines the workflow's author sets. `last` events are listed.
     """
 
     run: Run
@@ -55,7 +56,9 @@ class RunCard(Shown):
             facts([*self._facts(first), ("duration", age)]),
             titled("details", listing(block(self.details))) if self.details else None,
             self._outcome(events),
-            titled(f"last of {counted(len(events), 'event')}" if len(events) > self.last else "events", _events(events[-self.last :])),
+            titled(
+                f"last of {counted(len(events), 'event')}" if len(events) > self.last else "events", _events(events[-self.last :])
+            ),
         )
 
     def _facts(self, first: WorkflowStarted | None) -> list[tuple[str, Any]]:
@@ -63,12 +66,12 @@ class RunCard(Shown):
         return [
             ("awaits", clip(entry.waiting_for, 200) if entry else ""),
             ("lives", _lives(entry) if entry else ""),
-            ("run id", code_cell(visible(run.run_id))),
-            ("version", code_cell(short(run.version), visible(run.version))),
+            ("run id", code_cell(label(run.run_id, 200))),
+            ("version", code_cell(short(run.version), label(run.version, 200))),
             ("started", when(run.started_at)),
             ("closed", when(run.closed_at)),
             ("deadline", when(first.deadline) if first else ""),
-            ("follows", code_cell(visible(run.parent_run_id)) if run.parent_run_id else ""),
+            ("follows", code_cell(label(run.parent_run_id, 200)) if run.parent_run_id else ""),
             ("attributes", attributes_line(run.attributes, 400)),
             ("memo", code_cell(preview(first.memo.encode("utf-8", "replace"), 400)) if first and first.memo else ""),
             ("input", code_cell(preview(first.input, 400)) if first else ""),
@@ -94,7 +97,9 @@ def failed(failure: Failure) -> Document:
         parts.append(facts([("at", code_cell(clip(failure.source, 200))), ("line", code_cell(source))]))
     cause, depth = failure.cause, 0
     while cause is not None and depth < _CAUSES:
-        parts.append(facts([("caused by", clip(failure_line(cause, 400) + (f"  at {cause.source}" if cause.source else ""), 600))]))
+        parts.append(
+            facts([("caused by", clip(failure_line(cause, 400) + (f"  at {cause.source}" if cause.source else ""), 600))])
+        )
         cause, depth = cause.cause, depth + 1
     if failure.traceback:
         parts.append(titled("traceback", listing(block(masked(failure.traceback[:100_000]))), folded=True))
@@ -115,7 +120,7 @@ def source_line(failure: Failure) -> str:
 def _lives(entry: Entry) -> str:
     where = f"<{entry.pid}> " if entry.pid is not None else ""
     mailbox = f", {counted(entry.mailbox, 'signal')} not taken yet" if entry.mailbox else ""
-    return f"{where}{visible(entry.residency)}{mailbox}"
+    return f"{where}{label(entry.residency, 200)}{mailbox}"
 
 
 def _events(events: Sequence[Recorded]) -> Document:

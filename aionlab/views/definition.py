@@ -1,4 +1,5 @@
 """What a cell that defines a workflow shows: its version, which version new starts get, what it uses and what to look at."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from .detail import retry_line
 from .document import Cell, Document, code_cell, facts, grid, heading, note, stacked, titled
 from .html import h
 from .palette import AMBER, GREEN, RED, look
-from .text import clip, counted, label, short, visible
+from .text import clip, counted, label, short
 
 
 class ActivityUse(NamedTuple):
@@ -47,7 +48,8 @@ class Checked(NamedTuple):
 class Definition(Shown):
     """The card under a cell that defines a workflow.
 
-    `staying` holds (version, number of running runs) for other versions; `pinned` names the version a pinned route keeps new starts on.
+    `staying` holds (version, number of running runs) for other versions; `pinned` names the version a pinned route keeps new
+    starts on.
     """
 
     name: str
@@ -67,9 +69,12 @@ class Definition(Shown):
 
     @property
     def route(self) -> str:
-        """"new version; 2 running runs stay on 1a2b3c4"."""
+        """ "new version; 2 running runs stay on 1a2b3c4"."""
         said = ["new version" if self.is_new else "unchanged"]
-        said += [f"{counted(count, 'running run')} {'stays' if count == 1 else 'stay'} on {short(version)}" for version, count in self.staying]
+        said += [
+            f"{counted(count, 'running run')} {'stays' if count == 1 else 'stay'} on {short(version)}"
+            for version, count in self.staying
+        ]
         if self.pinned and self.pinned != self.version:
             said.append(f"new starts are pinned to {short(self.pinned)}")
         return "; ".join(said)
@@ -79,14 +84,16 @@ class Definition(Shown):
             heading("workflow", label(self.name, 200)),
             facts(
                 [
-                    ("version", code_cell(short(self.version), visible(self.version))),
+                    ("version", code_cell(short(self.version), label(self.version, 200))),
                     ("route", self.route),
                     ("histories", self._histories()),
                     ("signals", clip(", ".join(self.signals), 200)),
                     ("queries", clip(", ".join(self.queries), 200)),
                 ]
             ),
-            titled("activities", grid(("activity", "runs in", "retry and timeout"), [_activity(one) for one in self.activities])) if self.activities else None,
+            titled("activities", grid(("activity", "runs in", "retry and timeout"), [_activity(one) for one in self.activities]))
+            if self.activities
+            else None,
             titled("findings", _findings(self.findings)) if self.findings else None,
         )
 
@@ -101,13 +108,20 @@ class Definition(Shown):
 
 
 def _activity(one: ActivityUse) -> tuple[Cell | str, ...]:
-    return (code_cell(label(one.name)), visible(one.where), retry_line(one.options))
+    return (code_cell(label(one.name)), label(one.where, 20), retry_line(one.options))
 
 
 def _findings(findings: tuple[Finding, ...]) -> Document:
     rows = []
     for one in findings:
-        mark = look(one.severity).mark + " " + visible(one.severity)
+        mark = look(one.severity).mark + " " + label(one.severity, 20)
         colour = RED if one.severity == "error" else AMBER
-        rows.append((Cell(mark, h("span", mark, style=f"color:{colour};white-space:nowrap")), f"line {one.line}", clip(one.message, 300), code_cell(clip(one.source.strip(), 120))))
+        rows.append(
+            (
+                Cell(mark, h("span", mark, style=f"color:{colour};white-space:nowrap")),
+                f"line {one.line}",
+                clip(one.message, 300),
+                code_cell(clip(one.source.strip(), 120)),
+            )
+        )
     return grid(("", "where", "what", "code"), rows) if rows else note("nothing to look at")

@@ -1,4 +1,5 @@
 """One event in words: its name, its kind, what it is about and what it carries. Every view that lists events asks here."""
+
 from __future__ import annotations
 
 from aionlab.core import events as e
@@ -9,7 +10,7 @@ from .text import clip, label, short, when
 
 
 def kind(event: e.Event) -> str:
-    """"fact", "answer" or "note"; see `core.events`."""
+    """ "fact", "answer" or "note"; see `core.events`."""
     return "fact" if e.is_fact(event) else "answer" if e.is_answer(event) else "note"
 
 
@@ -20,7 +21,7 @@ def ref(event: e.Event) -> int | None:
 
 
 def about(event: e.Event, limit: int = 40) -> str:
-    """"activity#0 charge", "timer#1", "deadline", "signal approval", or "" for the run itself."""
+    """ "activity#0 charge", "timer#1", "deadline", "signal approval", or "" for the run itself."""
     match event:
         case e.ActivityScheduled(activity_id=number, activity_type=name):
             return f"activity#{number} {label(name, limit)}"
@@ -41,7 +42,9 @@ def carried(event: e.Event, limit: int = 80) -> str:
     match event:
         case e.WorkflowStarted(input=payload, version=version):
             return f"{short(version)} {preview(payload, limit)}"
-        case e.ActivityScheduled(input=payload) | e.SignalReceived(payload=payload) | e.SearchAttributesUpdated(attributes=payload):
+        case (
+            e.ActivityScheduled(input=payload) | e.SignalReceived(payload=payload) | e.SearchAttributesUpdated(attributes=payload)
+        ):
             return preview(payload, limit)
         case e.WorkflowCompleted(result=payload) | e.ActivityCompleted(result=payload):
             return preview(payload, limit)
@@ -72,7 +75,13 @@ def carried(event: e.Event, limit: int = 80) -> str:
 def retry_line(options: e.ActivityOptions) -> str:
     """How an activity was asked for: "5 attempts, 1s ×2 ≤ 1m; 30s each"."""
     retry = options.retry
-    tries = "no limit of attempts" if not retry.max_attempts else "1 attempt" if retry.max_attempts == 1 else f"{retry.max_attempts} attempts"
+    tries = (
+        "no limit of attempts"
+        if not retry.max_attempts
+        else "1 attempt"
+        if retry.max_attempts == 1
+        else f"{retry.max_attempts} attempts"
+    )
     waits = "" if retry.max_attempts == 1 else f", {spell(retry.initial)} ×{retry.backoff:g} ≤ {spell(retry.max_interval)}"
     not_for = f", not for {clip(', '.join(retry.non_retryable), 60)}" if retry.non_retryable else ""
     each = "" if options.start_to_close is None else f"; {spell(options.start_to_close)} each"

@@ -1,4 +1,5 @@
 """The page of a divergence: what history has, what the code asked for, where, and how to mend it."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from .bundle import Shown
 from .document import Cell, Document, code_cell, facts, heading, listing, note, stacked, titled
 from .html import Element, h
 from .palette import GREEN, MONO, RED
-from .text import block, clip, label, short, visible
+from .text import block, clip, label, short
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Divergence(Shown):
-    """A NondeterminismError, laid out. `code` are the lines around the place as (number, text), `history` the recorded event in words."""
+    """A NondeterminismError, laid out.
+
+    `code` are the lines around the place as (number, text), `history` the recorded event in words.
+    """
 
     workflow_id: str
     run_id: str
@@ -29,14 +33,27 @@ class Divergence(Shown):
     line: int = 0
 
     @classmethod
-    def of(cls, error: NondeterminismError, *, history: str = "", code: tuple[tuple[int, str], ...] = (), line: int = 0) -> Divergence:
+    def of(
+        cls, error: NondeterminismError, *, history: str = "", code: tuple[tuple[int, str], ...] = (), line: int = 0
+    ) -> Divergence:
         """The page of this error."""
         return cls(
-            error.workflow_id, error.run_id, error.seq, error.expected, error.actual, error.source, error.suggestion, error.version, history, code, line
+            error.workflow_id,
+            error.run_id,
+            error.seq,
+            error.expected,
+            error.actual,
+            error.source,
+            error.suggestion,
+            error.version,
+            history,
+            code,
+            line,
         )
 
     def _line(self) -> str:
-        return f"<Divergence of {label(self.workflow_id)} at event {self.seq}: history has {clip(self.expected, 60)}, the code asked for {clip(self.actual, 60)}>"
+        has, asked = clip(self.expected, 60), clip(self.actual, 60)
+        return f"<Divergence of {label(self.workflow_id)} at event {self.seq}: history has {has}, the code asked for {asked}>"
 
     def _document(self) -> Document:
         digits = max((len(str(number)) for number, _ in self.code), default=1)
@@ -52,12 +69,16 @@ class Divergence(Shown):
                     ("the code asked for", Cell(actual, _apart(actual, same, RED))),
                     ("recorded", clip(self.history, 300)),
                     ("at", code_cell(clip(self.source, 200))),
-                    ("run id", code_cell(visible(self.run_id))),
+                    ("run id", code_cell(label(self.run_id, 200))),
                     ("version", code_cell(short(self.version))),
                 ]
             ),
             titled("code", listing(lines, marked)) if lines else None,
-            titled("to mend it", listing(block(self.suggestion))) if "\n" in self.suggestion else note("→ " + clip(self.suggestion, 1000)) if self.suggestion else None,
+            titled("to mend it", listing(block(self.suggestion)))
+            if "\n" in self.suggestion
+            else note("→ " + clip(self.suggestion, 1000))
+            if self.suggestion
+            else None,
             note("the history is untouched; the run goes on when code that agrees with it is routed to it"),
         )
 

@@ -3,6 +3,7 @@
 The blocks (heading, facts, grid, listing) each write both forms, and `stacked` puts documents under one another; so a fact
 cannot be in one form and missing from the other. Blocks take text that is already visible (`text.visible` and its kin).
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -15,9 +16,12 @@ from .text import columns, pad, width
 _TABLE = "border-collapse:collapse;border:none;margin:0;font-size:13px;line-height:1.4"
 _TD = "padding:2px 14px 2px 0;text-align:left;vertical-align:top;border:none"
 _TD_RIGHT = "padding:2px 14px 2px 0;text-align:right;vertical-align:top;border:none;white-space:nowrap"
-_TH = f"padding:2px 14px 3px 0;text-align:left;vertical-align:bottom;border:none;font-weight:600;color:{GREY};white-space:nowrap;{SMALL}"
+_LABEL = f"font-weight:600;color:{GREY};white-space:nowrap;{SMALL}"
+_TH = f"padding:2px 14px 3px 0;text-align:left;vertical-align:bottom;border:none;{_LABEL}"
 _TH_RIGHT = _TH.replace("text-align:left", "text-align:right")
 _ROW = f"background:transparent;border-bottom:1px solid {RULE}"
+_CODE = "font-family:monospace;font-size:12px;line-height:1.4;overflow-x:auto;white-space:pre"
+_PRE = f"margin:2px 0;padding:4px 8px;border:none;background:{SURFACE};{_CODE}"
 _HEAD = f"background:transparent;border-bottom:1px solid {GREY}"
 
 
@@ -55,7 +59,7 @@ def _as_cell(given: Cell | str) -> Cell:
 
 
 def heading(kind: str, name: str, status: str = "", note: str = "") -> Document:
-    """"order o-1  ✓ Completed  2h3m": what it is, which one, how it stands."""
+    """ "order o-1  ✓ Completed  2h3m": what it is, which one, how it stands."""
     parts = [part for part in (f"{kind} {name}".strip(), look(status).mark + " " + status if status else "", note) if part]
     element = h(
         "div",
@@ -85,7 +89,9 @@ def facts(pairs: Iterable[tuple[str, Cell | str]]) -> Document:
     return Document(tuple(f"{pad(name, cells)}  {one.text}" for name, one in kept), h("table", h("tbody", rows), style=_TABLE))
 
 
-def grid(names: Sequence[str], rows: Sequence[Sequence[Cell | str]], right: Iterable[int] = (), empty: str = "nothing yet") -> Document:
+def grid(
+    names: Sequence[str], rows: Sequence[Sequence[Cell | str]], right: Iterable[int] = (), empty: str = "nothing yet"
+) -> Document:
     """A table with one line a row; the columns numbered in `right` align to the right. Columns without any text are left out."""
     if not rows:
         return note(empty)
@@ -93,7 +99,8 @@ def grid(names: Sequence[str], rows: Sequence[Sequence[Cell | str]], right: Iter
     cells = [[_as_cell(one) for one in row] for row in rows]
     used = [i for i in range(len(names)) if any(row[i].text for row in cells)]
     lines = columns(
-        [[names[i] for i in used], *([row[i].text for i in used] for row in cells)], [k for k, i in enumerate(used) if i in to_right]
+        [[names[i] for i in used], *([row[i].text for i in used] for row in cells)],
+        [k for k, i in enumerate(used) if i in to_right],
     )
     head = h("tr", [h("th", names[i], style=_TH_RIGHT if i in to_right else _TH, scope="col") for i in used], style=_HEAD)
     body = [
@@ -117,12 +124,11 @@ def listing(lines: Sequence[str], marked: int | None = None) -> Document:
     if not lines:
         return Document((), h("div"))
     text = tuple(("> " if i == marked else "  ") + line for i, line in enumerate(lines)) if marked is not None else tuple(lines)
-    style = f"margin:2px 0;padding:4px 8px;border:none;background:{SURFACE};font-family:monospace;font-size:12px;line-height:1.4;overflow-x:auto;white-space:pre"
     children: list[Element | str] = []
     for i, line in enumerate(text):
         children.append(h("b", line) if i == marked else line)
         children.append("\n")
-    return Document(text, h("pre", children[:-1], style=style))
+    return Document(text, h("pre", children[:-1], style=_PRE))
 
 
 def titled(title: str, inner: Document, folded: bool = False) -> Document:
@@ -132,7 +138,9 @@ def titled(title: str, inner: Document, folded: bool = False) -> Document:
     lines = (title, *("  " + line for line in inner.lines))
     style = f"color:{GREY};font-weight:600;margin:0 0 2px 0;{SMALL}"
     if folded:
-        return Document(lines, h("details", h("summary", title, style=style + ";cursor:pointer"), inner.element, style="margin:6px 0 0 0"))
+        return Document(
+            lines, h("details", h("summary", title, style=style + ";cursor:pointer"), inner.element, style="margin:6px 0 0 0")
+        )
     return Document(lines, h("div", h("div", title, style=style), inner.element, style="margin:8px 0 0 0"))
 
 

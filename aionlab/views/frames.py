@@ -4,6 +4,7 @@ Every frame has the same columns and dtypes whatever it holds, nothing included.
 `timedelta64[us]`, texts the nullable `string` dtype, words from a small set `category`. Texts are visible lines (`text.visible`),
 payloads are previews (`preview`), never rebuilt values. pandas is imported here, on first use.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,8 +41,13 @@ _TIMERS = (e.TimerStarted, e.TimerFired, e.TimerCancelled)
 _CLASSES: tuple[type, ...] = tuple(e.Event.__args__)
 _CODE = {cls: code for code, cls in enumerate(_CLASSES)}
 _FIXED_KINDS = frozenset(_CLASSES) - {
-    e.ActivityFailed, e.ActivityTimedOut, e.TimerStarted, e.TimerCancelled, e.SearchAttributesUpdated, e.WorkflowFailed
-}  # fmt: skip
+    e.ActivityFailed,
+    e.ActivityTimedOut,
+    e.TimerStarted,
+    e.TimerCancelled,
+    e.SearchAttributesUpdated,
+    e.WorkflowFailed,
+}
 
 
 def events_frame(events: Sequence[e.Recorded], *, full: bool = False, preview: int = 80) -> pd.DataFrame:
@@ -86,7 +92,11 @@ def events_frame(events: Sequence[e.Recorded], *, full: bool = False, preview: i
         these: list[Any] = [bare[i] for i in where]
         fields = cls.__slots__
         kinds[at] = order.index(kind(these[0])) if cls in _FIXED_KINDS else [order.index(kind(one)) for one in these]
-        for field, column, mask in (("activity_id", refs, has_ref), ("timer_id", refs, has_ref), ("attempt", attempts, has_attempt)):
+        for field, column, mask in (
+            ("activity_id", refs, has_ref),
+            ("timer_id", refs, has_ref),
+            ("attempt", attempts, has_attempt),
+        ):
             if field in fields:
                 column[at] = list(map(attrgetter(field), these))
                 mask[at] = True
@@ -106,7 +116,7 @@ def events_frame(events: Sequence[e.Recorded], *, full: bool = False, preview: i
                     due[at] = [np.iinfo(np.int64).min if moment is None else moment for moment in found]
             if "version" in fields:
                 for i, one in zip(where, these, strict=True):
-                    versions[i] = one.version
+                    versions[i] = None if one.version is None else visible(one.version[:1000])
     run_ids = [recorded.run_id for recorded in events]
     _name_attempts(names, run_ids, bare, np.flatnonzero(has_ref).tolist())
     frame = {
@@ -154,7 +164,9 @@ def groups_frame(events: Iterable[e.Recorded], *, preview: int = 80) -> pd.DataF
     starts, ends = _times(_or_nat(start)), _times(_or_nat([group.closed_at for group in found]))
     return pd.DataFrame(
         {
-            "kind": pd.Categorical([group.kind for group in found], categories=pd.Index(["activity", "timer", "signal"], dtype="string")),
+            "kind": pd.Categorical(
+                [group.kind for group in found], categories=pd.Index(["activity", "timer", "signal"], dtype="string")
+            ),
             "name": pd.array([group.name for group in found], dtype="string"),
             "status": _words([group.status for group in found]),
             "start": starts,
@@ -165,7 +177,7 @@ def groups_frame(events: Iterable[e.Recorded], *, preview: int = 80) -> pd.DataF
             "input": _texts([group.input for group in found]),
             "result": _texts([group.result for group in found]),
             "failure": _texts([group.failure for group in found]),
-            "run_id": pd.array([group.run_id for group in found], dtype="string"),
+            "run_id": pd.array([visible(group.run_id) for group in found], dtype="string"),
         },
         index=pd.Index(pd.array([group.id for group in found], dtype="string"), name="group"),
     )
@@ -192,7 +204,9 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
         "run_id": pd.array([visible(run.run_id) for run in runs], dtype="string"),
         "type": _words([run.workflow_type for run in runs]),
         "version": pd.array([short(run.version) for run in runs], dtype="string"),
-        "status": pd.Categorical([run.status.value for run in runs], categories=pd.Index([one.value for one in Status], dtype="string")),
+        "status": pd.Categorical(
+            [run.status.value for run in runs], categories=pd.Index([one.value for one in Status], dtype="string")
+        ),
         "started": started,
         "closed": closed,
         "duration": closed - started,
@@ -203,15 +217,23 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
         found = [MASK if hidden and name in run.attributes else run.attributes.get(name) for run in runs]
         values = [visible(one) if isinstance(one, str) else one for one in found]
         frame[column if column not in frame else f"attr.{column}"] = pd.Series(values, dtype=object).array
-    return pd.DataFrame(frame, index=pd.Index(pd.array([visible(run.workflow_id) for run in runs], dtype="string"), name="workflow_id"))
+    return pd.DataFrame(
+        frame, index=pd.Index(pd.array([visible(run.workflow_id) for run in runs], dtype="string"), name="workflow_id")
+    )
 
 
 def registry_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     """One row per live run.
 
-    Index `workflow_id` (string). Columns: `run_id` (string), `type` (category), `version` (string; its first seven characters), `pid` (Int64;
-    missing when not resident), `status`, `residency` (category), `waiting_for` (string), `mailbox` (int64; signals not yet taken), `seq`
-    (int64; last event), `started` (datetime64[us, UTC]).
+    Index `workflow_id` (string). Columns:
+
+    - `run_id` (string), `type` (category), `version` (string; its first seven characters)
+    - `pid` (Int64): missing when not resident
+    - `status`, `residency` (category)
+    - `waiting_for` (string): what the code awaits, with its source line
+    - `mailbox` (int64): signals not yet taken
+    - `seq` (int64): last event of the workflow id
+    - `started` (datetime64[us, UTC])
     """
     import numpy as np
     import pandas as pd

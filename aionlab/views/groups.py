@@ -3,6 +3,7 @@
 One pass over the events, linear, and lenient: a history that begins in the middle (a page of it, a tail) gives groups without
 what came before. Everything that draws or tabulates a run starts from here.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -16,7 +17,9 @@ from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.status import Status, after
 
 from .preview import failure_line, preview
-from .text import visible
+from .text import clip, label
+
+_NAME = 200
 
 
 class AttemptSpan(NamedTuple):
@@ -27,7 +30,7 @@ class AttemptSpan(NamedTuple):
     started_at: Micros
     ended_at: Micros | None
     outcome: str
-    """"Running", "Completed", "Failed", "TimedOut", "Cancelled", or "Abandoned" when another attempt or the run's end overtook it."""
+    """"Running", "Completed", "Failed", "TimedOut", "Cancelled", or "Abandoned" when another attempt or the run's end overtook."""
     retry_at: Micros | None = None
     """When the next attempt is due, where one follows."""
     failure: str = ""
@@ -35,7 +38,10 @@ class AttemptSpan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What became of one activity, timer or signal. Texts are visible lines; times are microseconds since the epoch."""
+    """What became of one activity, timer or signal.
+
+    Texts are visible lines, names cut at 200 cells; times are microseconds since the epoch.
+    """
 
     id: str
     """"activity#0", "timer#1", "deadline", "signal#0" (the signal's ordinal among the run's signals)."""
@@ -49,13 +55,14 @@ class Group:
     run_id: RunId
     workflow_id: WorkflowId
     scheduled_at: Micros | None
-    """When it was asked for; for a signal, since when nothing but a message could move the run (None when something else could)."""
+    """When it was asked for; of a signal, since when nothing but a message could move the run (None if something else could)."""
     started_at: Micros | None
     """Begin of the first attempt; for a timer as `scheduled_at`, for a signal when it arrived."""
     closed_at: Micros | None
     attempts: tuple[AttemptSpan, ...]
     status: str
-    """"Scheduled", "Running", "Waiting for retry", "Waiting", "Completed", "Failed", "TimedOut", "Cancelled", "Fired", "Received", "Abandoned"."""
+    """"Scheduled", "Running", "Waiting for retry", "Completed", "Failed", "TimedOut", "Cancelled" or "Abandoned" for activities;
+    "Waiting", "Fired", "Cancelled" or "Abandoned" for timers; "Received" for signals."""
     input: str
     result: str
     failure: str
@@ -102,8 +109,22 @@ class Story(NamedTuple):
 class _Open:
     """A group while its events are read."""
 
-    __slots__ = ("attempts", "closed_at", "due_at", "failure", "id", "input", "kind", "name", "ref", "result", "scheduled_at", "seq",
-                 "started_at", "status")  # fmt: skip
+    __slots__ = (
+        "attempts",
+        "closed_at",
+        "due_at",
+        "failure",
+        "id",
+        "input",
+        "kind",
+        "name",
+        "ref",
+        "result",
+        "scheduled_at",
+        "seq",
+        "started_at",
+        "status",
+    )
 
     def __init__(self, id: str, kind: str, ref: int, seq: int, status: str) -> None:
         self.id, self.kind, self.ref, self.seq, self.status = id, kind, ref, seq, status
@@ -133,9 +154,23 @@ class _Open:
 
     def frozen(self, run: _Run) -> Group:
         return Group(
-            self.id, self.kind, self.name, self.ref, self.seq, run.run_id, run.workflow_id, self.scheduled_at, self.started_at,
-            self.closed_at, tuple(self.attempts), self.status, self.input, self.result, self.failure, self.due_at,
-        )  # fmt: skip
+            self.id,
+            self.kind,
+            self.name,
+            self.ref,
+            self.seq,
+            run.run_id,
+            run.workflow_id,
+            self.scheduled_at,
+            self.started_at,
+            self.closed_at,
+            tuple(self.attempts),
+            self.status,
+            self.input,
+            self.result,
+            self.failure,
+            self.due_at,
+        )
 
 
 class _Run:
@@ -160,9 +195,19 @@ class _Run:
     def span(self) -> Span:
         idle = self.status is Status.RUNNING and not self.busy and not self.sleeping
         return Span(
-            self.workflow_id, self.run_id, self.type, self.version, self.status or Status.RUNNING, self.started_at, self.closed_at,
-            self.last_at, self.moved_at if idle else None, tuple(self.paused), self.result, self.failure,
-        )  # fmt: skip
+            self.workflow_id,
+            self.run_id,
+            self.type,
+            self.version,
+            self.status or Status.RUNNING,
+            self.started_at,
+            self.closed_at,
+            self.last_at,
+            self.moved_at if idle else None,
+            tuple(self.paused),
+            self.result,
+            self.failure,
+        )
 
     def activity(self, number: int, seq: int, fresh: list[tuple[_Run, _Open]]) -> _Open:
         found = self.activities.get(number)
@@ -204,7 +249,7 @@ def _take(run: _Run, recorded: e.Recorded, fresh: list[tuple[_Run, _Open]]) -> N
     match event:
         case e.ActivityScheduled(activity_id=number, activity_type=name, input=payload):
             found = run.activity(number, seq, fresh)
-            found.name, found.input, found.scheduled_at = visible(name), preview(payload, limit), at
+            found.name, found.input, found.scheduled_at = label(name, _NAME), preview(payload, limit), at
             run.busy.add(number)
         case e.ActivityStarted(activity_id=number, attempt=attempt):
             run.activity(number, seq, fresh).begin(attempt, at)
@@ -218,7 +263,9 @@ def _take(run: _Run, recorded: e.Recorded, fresh: list[tuple[_Run, _Open]]) -> N
         case e.ActivityFailed(activity_id=number, error=error, next_attempt_at=again):
             _attempt_ended(run, run.activity(number, seq, fresh), at, "Failed", again, failure_line(error, limit))
         case e.ActivityTimedOut(activity_id=number, kind=which, next_attempt_at=again):
-            _attempt_ended(run, run.activity(number, seq, fresh), at, "TimedOut", again, visible(f"took too long ({which[:limit]})"))
+            _attempt_ended(
+                run, run.activity(number, seq, fresh), at, "TimedOut", again, clip(f"took too long ({which[:limit]})", limit)
+            )
         case e.ActivityCancelRequested():
             pass
         case e.ActivityCancelled(activity_id=number):
@@ -228,7 +275,7 @@ def _take(run: _Run, recorded: e.Recorded, fresh: list[tuple[_Run, _Open]]) -> N
         case e.TimerStarted(timer_id=number, fire_at=due, summary=summary):
             found = run.timer(number, seq, fresh)
             found.scheduled_at = found.started_at = at
-            found.due_at, found.name = due, visible(summary) if summary else found.name
+            found.due_at, found.name = due, label(summary, _NAME) if summary else found.name
             if number != e.DEADLINE:
                 run.sleeping.add(number)
         case e.TimerFired(timer_id=number):
@@ -243,7 +290,7 @@ def _take(run: _Run, recorded: e.Recorded, fresh: list[tuple[_Run, _Open]]) -> N
                 run.moved_at = at
         case e.SignalReceived(name=name, payload=payload):
             found = _Open(f"signal#{run.signals}", "signal", run.signals, seq, "Received")
-            found.name, found.input, found.started_at, found.closed_at = visible(name), preview(payload, limit), at, at
+            found.name, found.input, found.started_at, found.closed_at = label(name, _NAME), preview(payload, limit), at, at
             run.signals += 1
             fresh.append((run, found))
             if not run.busy and not run.sleeping:
@@ -274,7 +321,7 @@ def _lifecycle(run: _Run, recorded: e.Recorded) -> None:
         pass
     match event:
         case e.WorkflowStarted(workflow_type=name, version=version):
-            run.type, run.version, run.started_at = visible(name), version, at
+            run.type, run.version, run.started_at = label(name, _NAME), version, at
         case e.WorkflowCompleted(result=payload):
             run.result = preview(payload, run.limit)
         case e.WorkflowFailed(error=error):

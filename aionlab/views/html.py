@@ -1,13 +1,16 @@
 """Elements that can only be safe: a closed vocabulary of tags and attributes, and text that is always escaped.
 
-There is no way to hand in markup, and characters that hide or reorder come out as escapes even where a view forgot to. The vocabulary is what the sanitizers of JupyterLab, nbviewer and GitHub keep for untrusted
-outputs: no script, style sheet, link, image or handler; styles are inline, with literal colours and without `url` or `var`.
+There is no way to hand in markup, and characters that hide or reorder come out as escapes even where a view forgot to. The
+vocabulary is what the sanitizers of JupyterLab, nbviewer and GitHub keep for untrusted outputs: no script, style sheet, link,
+image or handler; styles are inline, with literal colours and without `url` or `var`.
 """
+
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 
 from .text import visible
@@ -19,7 +22,6 @@ ATTRIBUTES = frozenset("style title class colspan rowspan scope open value max m
 _VOID = frozenset({"br"})
 _STYLE = re.compile(r"[-a-z]+:[-#a-zA-Z0-9 .,()%]+(?:;[-a-z]+:[-#a-zA-Z0-9 .,()%]+)*;?")
 _REACHING = re.compile(r"url|var\s*\(|expression|import|@|position\s*:\s*fixed", re.IGNORECASE)
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,14 @@ class Element:
         return "".join(out)
 
 
-def h(tag: str, *children: Element | str | Iterable[Element | str] | None, **attributes: str | int | float | bool | None) -> Element:
+def h(
+    tag: str, *children: Element | str | Iterable[Element | str] | None, **attributes: str | int | float | bool | None
+) -> Element:
     """An HTML element: `h("td", text, class_="name", title=…)`.
 
     Children are elements, text, iterables of both, or None (nothing). A trailing underscore of an attribute's name is dropped;
-    None and False leave the attribute out, True writes it empty. Raises ValueError for a tag, attribute or style outside the vocabulary.
+    None and False leave the attribute out, True writes it empty.
+    Raises ValueError for a tag, attribute or style outside the vocabulary.
     """
     if tag not in TAGS:
         raise ValueError(f"<{tag}> is not in the vocabulary")
@@ -57,10 +62,15 @@ def _checked(attributes: dict[str, str | int | float | bool | None], allowed: fr
         if name not in allowed:
             raise ValueError(f"the attribute {name!r} is not in the vocabulary")
         text = "" if value is True else str(value)
-        if name == "style" and (not _STYLE.fullmatch(text) or _REACHING.search(text)):
+        if name == "style" and not _fits(text):
             raise ValueError(f"the style {text!r} is not in the vocabulary")
         out.append((name, text))
     return tuple(out)
+
+
+@lru_cache(maxsize=4096)
+def _fits(style: str) -> bool:
+    return _STYLE.fullmatch(style) is not None and _REACHING.search(style) is None
 
 
 def _flat(children: Iterable[Element | str | Iterable[Element | str] | None]) -> tuple[Element | str, ...]:

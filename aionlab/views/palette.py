@@ -3,6 +3,7 @@
 Text colours sit at a middle luminance, at least 3.8 : 1 against white and against #1e1e1e, because a saved output cannot know its
 theme; surfaces and rules are translucent grey. A mark goes with each colour, so that nothing is said by colour alone.
 """
+
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -3,6 +3,7 @@
 Payloads are JSON with tags and stay JSON here: a preview never rebuilds a value, reads only the beginning it shows and survives
 text that is not JSON at all. What stands under a key that looks like a secret's is shown as "***".
 """
+
 from __future__ import annotations
 
 import json
@@ -50,7 +51,7 @@ def preview(payload: bytes | None, limit: int = 80) -> str:
 
 
 def failure_line(failure: Failure, limit: int = 200) -> str:
-    """"ValueError: the message", on one visible line."""
+    """ "ValueError: the message", on one visible line."""
     message = masked(failure.message[: 4 * limit])
     return clip(f"{failure.type}: {message}" if message else failure.type, limit)
 

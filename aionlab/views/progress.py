@@ -1,4 +1,5 @@
 """Where a lab as a whole stands, in a line and in a small card."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -28,7 +29,13 @@ class LabStatus(Shown):
 
     def _runs(self) -> str:
         now = self.progress
-        counts = (("running", now.running), ("paused", now.paused), ("stuck", now.stuck), ("waiting for code or trust", now.waiting), ("closed", now.closed))
+        counts = (
+            ("running", now.running),
+            ("paused", now.paused),
+            ("stuck", now.stuck),
+            ("waiting for code or trust", now.waiting),
+            ("closed", now.closed),
+        )
         return " · ".join(f"{count:,} {word}" for word, count in counts if count) or "no runs"
 
     def _document(self) -> Document:

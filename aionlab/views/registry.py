@@ -1,4 +1,5 @@
 """The registry: every live run, where it lives and what it waits for."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from aionlab.core.snapshots import Entry
 from .bundle import Shown
 from .document import Document, code_cell, grid, stacked, state_cell
 from .frames import registry_frame
-from .text import clip, counted, label, short, visible
+from .text import clip, counted, label, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ class Registry(Shown):
                 code_cell(short(entry.version)),
                 code_cell("" if entry.pid is None else f"<{entry.pid}>"),
                 state_cell(entry.status.value),
-                visible(entry.residency),
+                label(entry.residency, 20),
                 str(entry.mailbox) if entry.mailbox else "",
                 str(entry.seq),
                 clip(entry.waiting_for, 120),

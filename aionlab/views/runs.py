@@ -1,4 +1,5 @@
 """A list of runs, as a listing shows it."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -56,7 +57,11 @@ class RunList(Shown, Sequence[Run]):
 
     def _line(self) -> str:
         found = Counter(run.status.value for run in self.runs)
-        return f"<RunList: {counted(len(self.runs), 'run')}" + "".join(f", {count:,} {status}" for status, count in sorted(found.items())) + ">"
+        return (
+            f"<RunList: {counted(len(self.runs), 'run')}"
+            + "".join(f", {count:,} {status}" for status, count in sorted(found.items()))
+            + ">"
+        )
 
     def _document(self) -> Document:
         names = ("workflow id", "run id", "type", "version", "status", "started", "duration", "attributes")
@@ -75,7 +80,8 @@ class RunList(Shown, Sequence[Run]):
         ]
         hidden = (len(self.runs) if self.total is None else self.total) - len(rows)
         return stacked(
-            grid(names, rows, right=(6,), empty="no runs"), note(f"… and {counted(hidden, 'more run')}; see to_frame()") if hidden > 0 else None
+            grid(names, rows, right=(6,), empty="no runs"),
+            note(f"… and {counted(hidden, 'more run')}; see to_frame()") if hidden > 0 else None,
         )
 
     def _duration(self, run: Run) -> str:
@@ -85,6 +91,6 @@ class RunList(Shown, Sequence[Run]):
 
 
 def attributes_line(attributes: Mapping[str, Any], limit: int = 100) -> str:
-    """"amount=12 customer=acme", by name, on one visible line; secrets masked."""
+    """ "amount=12 customer=acme", by name, on one visible line; secrets masked."""
     said = (f"{clip(name, 30)}={MASK if is_secret(name) else value(attributes[name], 40)}" for name in sorted(attributes)[:20])
     return clip(" ".join(said), limit)

@@ -4,6 +4,7 @@ A stretch is idle when no attempt runs and nothing is recorded in it. The longes
 tenth of what is left unfolded and outlasts every attempt, so the work that remains has room; each fold gets a small fixed share
 of the axis and keeps its label.
 """
+
 from __future__ import annotations
 
 from bisect import bisect_right
@@ -86,7 +87,9 @@ def scale(start: int, end: int, busy: Iterable[tuple[int, int]], marks: Iterable
 
 def _folds(start: int, end: int, busy: list[tuple[int, int]], marks: Iterable[int]) -> list[tuple[int, int]]:
     """The idle stretches to fold, by time."""
-    edges = sorted({start, end, *(time for span in busy for time in span if start <= time <= end), *(m for m in marks if start <= m <= end)})
+    edges = sorted(
+        {start, end, *(time for span in busy for time in span if start <= time <= end), *(m for m in marks if start <= m <= end)}
+    )
     idle: list[tuple[int, int]] = []
     reached, following = start, 0
     for left, right in zip(edges, edges[1:], strict=False):

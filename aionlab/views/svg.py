@@ -2,6 +2,7 @@
 
 A file made here reaches for nothing: no script, link, font or style sheet from elsewhere.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -15,7 +16,9 @@ ATTRIBUTES = frozenset(
 )
 
 
-def s(tag: str, *children: Element | str | Iterable[Element | str] | None, **attributes: str | int | float | bool | None) -> Element:
+def s(
+    tag: str, *children: Element | str | Iterable[Element | str] | None, **attributes: str | int | float | bool | None
+) -> Element:
     """An SVG element; see `html.h`."""
     if tag not in TAGS:
         raise ValueError(f"<{tag}> is not in the vocabulary")

@@ -3,12 +3,14 @@
 Owns what a terminal, a notebook cell and a page have in common: characters that hide, reorder or command are written out as
 escapes, lengths are counted in screen cells, times and versions are spelled one way everywhere.
 """
+
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from aionlab.core.clock import Micros
 from aionlab.core.durations import spell
@@ -27,7 +29,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def visible(text: str) -> str:
-    """The text on one line with every control, bidi, zero-width and surrogate character written as an escape such as `\\u202e`."""
+    """The text on one line, its control, bidi, zero-width and surrogate characters written as escapes such as `\\u202e`."""
     if text.isascii() and text.isprintable():
         return text
     return _HIDDEN.sub(_escape, text)
@@ -41,8 +43,11 @@ def _escape(found: re.Match[str]) -> str:
 
 def width(text: str) -> int:
     """Screen cells the text takes in a terminal: 2 for wide characters, 0 for marks and for what a joiner hangs on."""
-    if text.isascii():
-        return len(text)
+    return len(text) if text.isascii() else _width(text)
+
+
+@lru_cache(maxsize=4096)
+def _width(text: str) -> int:
     cells, joined = 0, False
     for char in text:
         if char in _JOINERS:
@@ -63,7 +68,7 @@ def clip(text: str, limit: int) -> str:
 
 
 def label(text: str, limit: int = 60) -> str:
-    """A name or an id on one visible line of at most `limit` cells, cut in the middle: what tells ids apart is often their end."""
+    """A name or id on one visible line of at most `limit` cells, cut in the middle: what tells ids apart is often their end."""
     if len(text) <= 2 * limit:
         shown = visible(text)
         if width(shown) <= limit:
@@ -142,7 +147,7 @@ def short(version: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """"1 run", "2,000 runs"."""
+    """ "1 run", "2,000 runs"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 

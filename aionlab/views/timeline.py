@@ -2,6 +2,7 @@
 
 What is drawn is decided once (`bars`) on an axis that folds idle time (`scale`); `bars_text`, `bars_html` and `bars_svg` draw it.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -22,15 +23,15 @@ from .text import counted, label
 class Timeline(Shown):
     """The Gantt chart of the last run in `events`.
 
-    `now` (microseconds) draws open ends up to it; without it they end at the last event. `waiting_for` says what an open run awaits.
-    Beyond `most` rows the middle is left out and counted. `cells` is the width of every line of the text form, at least 48.
+    `now` (microseconds) draws open ends up to it; without it they end at the last event. `waiting_for` says what an open run
+    awaits. Beyond `most` rows the middle is left out and counted. `cells` is the width of every line of the text, at least 48.
     """
 
     events: Sequence[Recorded]
     now: Micros | None = None
     waiting_for: str = ""
     cells: int = 72
-    most: int = 200
+    most: int = 100
 
     def _line(self) -> str:
         picture = self._picture()

@@ -1,4 +1,5 @@
 """The supervision tree: who lives under whom, with pids, states, restarts and what each one waits for."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -32,10 +33,12 @@ class Tree(Shown):
 
     def _line(self) -> str:
         workflows = sum(line.node.kind == "workflow" for line in _walk(self.root))
-        return f"<Tree of {label(self.root.name)}: {counted(workflows, 'workflow')}, {self.root.state}>"
+        return f"<Tree of {label(self.root.name)}: {counted(workflows, 'workflow')}, {clip(self.root.state, 40)}>"
 
     def _document(self) -> Document:
-        return stacked(grid(("process", "pid", "state", "restarts", "since", "waits for"), [self._row(line) for line in _walk(self.root)]))
+        return stacked(
+            grid(("process", "pid", "state", "restarts", "since", "waits for"), [self._row(line) for line in _walk(self.root)])
+        )
 
     def _row(self, line: _Line) -> list[Cell]:
         node = line.node
@@ -43,7 +46,11 @@ class Tree(Shown):
         branch = h("span", line.branch, style=f"{MONO};color:{GREY};white-space:pre")
         since = when(node.started_at) if self.now is None else spell(self.now - node.started_at) + " ago"
         return [
-            Cell(line.branch + name, h("span", branch, h("b", name) if node.children else name, style="white-space:nowrap"), label(node.kind)),
+            Cell(
+                line.branch + name,
+                h("span", branch, h("b", name) if node.children else name, style="white-space:nowrap"),
+                label(node.kind),
+            ),
             code_cell(f"<{node.pid}>"),
             state_cell(clip(node.state, 40)),
             cell(restarts(node, self.period)),
@@ -53,7 +60,7 @@ class Tree(Shown):
 
 
 def restarts(node: Node, period: Micros | None) -> str:
-    """"1 of 3 in 30s"; "" where nothing is restarted."""
+    """ "1 of 3 in 30s"; "" where nothing is restarted."""
     if not node.limit:
         return ""
     return f"{node.restarts} of {node.limit}" + (f" in {spell(period)}" if period else "")

@@ -115,19 +115,32 @@ class Lab:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def open(self, notebook: str) -> Notebook:
-        """Load the page on a notebook and wait until its kernel is ready."""
+        """Load the page on a notebook and wait until its kernel is ready; the notebook must name its kernel."""
         self.page.goto(self.server.url(notebook))
         self.page.wait_for_function("window.jupyterapp !== undefined")
-        self.page.evaluate("window.jupyterapp.restored.then(() => null)")
+        self.wait_for("window.jupyterapp.restored")
         book = Notebook(self)
         self.page.wait_for_function(f"(path) => {PANEL}?.context?.path === path", arg=notebook)
-        self.page.evaluate(f"{PANEL}.context.ready.then(() => {PANEL}.sessionContext.ready).then(() => null)")
+        self.wait_for(f"{PANEL}.context.ready")
+        self.wait_for(f"{PANEL}.sessionContext.ready")
         book.wait_until_idle()
         return book
 
     def command(self, name: str, **arguments: Any) -> None:
         """Run a command of JupyterLab and wait for its end."""
-        self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args).then(() => null)", [name, arguments])
+        self.wait_for("window.jupyterapp.commands.execute(arg.name, arg.args).then(() => null)", {"name": name, "args": arguments})
+
+    def wait_for(self, promise: str, arg: Any = None, seconds: float = 120) -> Any:
+        """Wait for a JavaScript promise made with `arg` and return what it yields, as JSON; playwright alone would wait for ever."""
+        answer = self.page.evaluate(
+            f"""([arg, ms]) => Promise.race([
+                Promise.resolve({promise}).then(value => ({{value: value === undefined ? null : JSON.parse(JSON.stringify(value))}})),
+                new Promise(done => setTimeout(done, ms, null))])""",
+            [arg, seconds * SECONDS],
+        )
+        if answer is None:
+            raise TimeoutError(f"not settled after {seconds:g} s: {promise}")
+        return answer["value"]
 
     def theme(self, name: str) -> None:
         """Switch to `LIGHT` or `DARK` and wait until it is painted."""
@@ -203,9 +216,9 @@ class Notebook:
 
     def evaluate(self, expression: str) -> str:
         """The repr of a Python expression in the kernel, unseen by the notebook."""
-        reply: dict[str, Any] = self.page.evaluate(
-            f"""(expression) => {PANEL}.sessionContext.session.kernel.requestExecute(
-                {{code: '', silent: true, store_history: false, user_expressions: {{it: expression}}}}).done
+        reply: dict[str, Any] = self.lab.wait_for(
+            f"""{PANEL}.sessionContext.session.kernel.requestExecute(
+                {{code: '', silent: true, store_history: false, user_expressions: {{it: arg}}}}).done
                 .then(reply => reply.content.user_expressions.it)""",
             expression,
         )
@@ -213,6 +226,15 @@ class Notebook:
             raise RuntimeError(f"{reply['ename']}: {reply['evalue']}")
         text: str = reply["data"]["text/plain"]
         return text
+
+    def wait_for_value(self, expression: str, value: str, attempts: int = 500) -> None:
+        """Ask the kernel again and again until an expression has this repr."""
+        found = ""
+        for _ in range(attempts):
+            found = self.evaluate(expression)
+            if found == value:
+                return
+        raise AssertionError(f"{expression} is {found}, not {value}")
 
     def pid(self) -> int:
         return int(self.evaluate("__import__('os').getpid()"))
@@ -233,7 +255,7 @@ class Notebook:
 
     def restart(self) -> None:
         """Restart the kernel as the menu does, without the menu's question."""
-        self.page.evaluate(f"{PANEL}.sessionContext.session.kernel.restart().then(() => null)")
+        self.lab.wait_for(f"{PANEL}.sessionContext.session.kernel.restart()")
         self.wait_until_idle()
 
     def _count_restarts(self) -> None:
@@ -258,4 +280,4 @@ class Notebook:
 
     def show(self, cell: int) -> None:
         """Scroll a cell into view."""
-        self.page.evaluate(f"(n) => {PANEL}.content.scrollToItem(n, 'start').then(() => null)", cell)
+        self.lab.wait_for(f"{PANEL}.content.scrollToItem(arg, 'start')", cell)

@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fake_lab import Ledger, Opener
+from tests.lab.fake_lab import Ledger, Opener
 
 
 @pytest.fixture(scope="session")

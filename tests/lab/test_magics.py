@@ -112,7 +112,7 @@ def test_mistakes_are_real_errors_in_one_line(notebook: Any) -> None:
         ("%result s-2", RunNotFound, "there is no workflow 's-2'; did you mean 's-1'?"),
         ("%query s-1 status?", LineError, "IPython takes a '?' at the end for itself; help is %query -h, and text needs quotes: 'why?'"),
         ("%aion strat", LineError, "no verb strat; did you mean %aion start?"),
-        ("%workflow order", LineError, None),
+        ("%workflow order", LineError, "workflow takes a cell: %%workflow on its first line"),
         ("%kill many", LineError, "a pid is a number, and 'many' is none; %tree shows the live ones"),
         ("%cancel s-1 --reason 3 --because", LineError, "no option --because; %cancel has --reason, --run"),
         ("%settle --timeout soon", LineError, None),
@@ -120,8 +120,6 @@ def test_mistakes_are_real_errors_in_one_line(notebook: Any) -> None:
         ("%start ship(id=3)", LineError, "id= is an option of the start, not an argument; pass it by position, or use --id"),
         ("%start ship(1) --as 2x", LineError, "--as 2x: not a variable name"),
     ]:
-        if cell == "%workflow order":
-            continue
         error, shown = notebook.error(cell)
         assert type(error) is kind, cell
         assert message is None or str(error) == message
@@ -273,6 +271,7 @@ def test_every_verb_has_help_and_stands_in_the_table(notebook: Any) -> None:
 
 def test_help_of_a_cell_magic(notebook: Any) -> None:
     assert notebook.run("%%workflow -h\n1\n") == VERBS["workflow"].help
+    assert notebook.run("%workflow -h") == notebook.run("%aion workflow -h") == VERBS["workflow"].help
 
 
 def test_ipythons_own_magics_are_never_overridden(plain_shell: Any) -> None:
@@ -359,9 +358,8 @@ def test_the_variable_lab_says_which_lab(notebook: Any) -> None:
 
 
 def test_loading_never_takes_a_name_of_the_users(plain_shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from fake_lab import Ledger, Opener
-
     from aionlab.lab import session
+    from tests.lab.fake_lab import Ledger, Opener
 
     plain_shell.reset(new_session=False)
     plain_shell.user_ns.update(lab="mine", workflow="theirs")
@@ -375,9 +373,8 @@ def test_loading_never_takes_a_name_of_the_users(plain_shell: Any, capsys: pytes
 
 
 def test_a_second_notebook_looks_on_and_is_told_the_ways_out(plain_shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from fake_lab import Ledger, Opener
-
     from aionlab.lab import session
+    from tests.lab.fake_lab import Ledger, Opener
 
     plain_shell.reset(new_session=False)
     try:
@@ -390,9 +387,8 @@ def test_a_second_notebook_looks_on_and_is_told_the_ways_out(plain_shell: Any, c
 
 
 def test_environment(plain_shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fake_lab import Ledger, Opener
-
     from aionlab.lab import session
+    from tests.lab.fake_lab import Ledger, Opener
 
     monkeypatch.setenv("AIONLAB_DB", ":memory:")
     monkeypatch.setenv("AIONLAB_DETERMINISTIC", "1")
@@ -405,9 +401,8 @@ def test_environment(plain_shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unloading_leaves_nothing_behind(plain_shell: Any) -> None:
-    from fake_lab import Ledger, Opener
-
     from aionlab.lab import session
+    from tests.lab.fake_lab import Ledger, Opener
 
     plain_shell.reset(new_session=False)
 
@@ -443,9 +438,8 @@ def test_our_names_do_not_show_in_who(notebook: Any, capsys: pytest.CaptureFixtu
 
 
 def test_a_name_another_extension_has_is_left_to_it(plain_shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from fake_lab import Ledger, Opener
-
     from aionlab.lab import session
+    from tests.lab.fake_lab import Ledger, Opener
 
     plain_shell.reset(new_session=False)
     plain_shell.register_magic_function(lambda line: "theirs", "line", "tree")

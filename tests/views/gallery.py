@@ -1,4 +1,5 @@
 """One of each view, filled from the sample histories or, for the hostile corpus, with one outside string in every field."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from aionlab.views.registry import Registry
 from aionlab.views.runs import RunList
 from aionlab.views.timeline import Timeline
 from aionlab.views.tree import Tree
-from tests.views import histories as H
+from tests.views import histories
 
 
 def run_of(events: list[e.Recorded], key: int = 1) -> Run:
@@ -29,92 +30,186 @@ def run_of(events: list[e.Recorded], key: int = 1) -> Run:
     assert isinstance(first.event, e.WorkflowStarted)
     status = {e.WorkflowCompleted: Status.COMPLETED, e.WorkflowFailed: Status.FAILED}.get(type(last.event), Status.RUNNING)
     return Run(
-        key, key, first.workflow_id, first.run_id, first.event.workflow_type, first.event.version, status, first.at,
-        last.at if status.closed else None, {"customer": "acme", "amount": 12, "api_key": "sk-live-1"},
-    )  # fmt: skip
+        key,
+        key,
+        first.workflow_id,
+        first.run_id,
+        first.event.workflow_type,
+        first.event.version,
+        status,
+        first.at,
+        last.at if status.closed else None,
+        {"customer": "acme", "amount": 12, "api_key": "sk-live-1"},
+    )
 
 
 def tree(text: str = "order") -> Node:
-    leaf = Node(14, "activity", f"activity#1 {text}", "Running", 0, 0, H.T0)
+    leaf = Node(14, "activity", f"activity#1 {text}", "Running", 0, 0, histories.T0)
     runs = (
-        Node(12, "workflow", text, "Running", 1, 3, H.T0, "activity 'ship' (order@3f2a91c:9)", (leaf,)),
-        Node(13, "workflow", "o-2", "Stuck", 0, 3, H.T0, f"diverged at event 9: {text}"),
+        Node(12, "workflow", text, "Running", 1, 3, histories.T0, "activity 'ship' (order@3f2a91c:9)", (leaf,)),
+        Node(13, "workflow", "o-2", "Stuck", 0, 3, histories.T0, f"diverged at event 9: {text}"),
     )
     kinds = (
-        Node(2, "supervisor", text, "Running", 1, 3, H.T0, "", runs),
-        Node(3, "supervisor", "reminder", "Running", 0, 3, H.T0, "", (Node(15, "workflow", "reminder/ada", "Suspended", 0, 3, H.T0, "a timer"),)),
+        Node(2, "supervisor", text, "Running", 1, 3, histories.T0, "", runs),
+        Node(
+            3,
+            "supervisor",
+            "reminder",
+            "Running",
+            0,
+            3,
+            histories.T0,
+            "",
+            (Node(15, "workflow", "reminder/ada", "Suspended", 0, 3, histories.T0, "a timer"),),
+        ),
     )
-    return Node(1, "root", "lab.db", "Running", 0, 3, H.T0, "", kinds)
+    return Node(1, "root", "lab.db", "Running", 0, 3, histories.T0, "", kinds)
 
 
 def entry(text: str = "o-1") -> Entry:
     return Entry(
-        WorkflowId(text), H.RUN, "order", H.VERSION, 12, Status.RUNNING, "Resident", "signal 'approval' (order@3f2a91c:7)", 2, 9, H.T0
+        WorkflowId(text),
+        histories.RUN,
+        "order",
+        histories.VERSION,
+        12,
+        Status.RUNNING,
+        "Resident",
+        "signal 'approval' (order@3f2a91c:7)",
+        2,
+        9,
+        histories.T0,
     )
 
 
 def gallery() -> Iterator[tuple[str, Shown]]:
     """The views of the samples, by name."""
-    order, reminder, batch = H.order(), H.reminder(), H.batch()
-    later = Micros(reminder[-1].at + 3 * H.D)
+    order, reminder, batch = histories.order(), histories.reminder(), histories.batch()
+    later = Micros(reminder[-1].at + 3 * histories.D)
     yield "timeline-order", Timeline(order)
     yield "timeline-reminder", Timeline(reminder, later, "signal 'stop' (reminder@3f2a91c:7)")
     yield "timeline-batch", Timeline(batch)
-    yield "tree", Tree(tree(), Micros(30 * H.S))
-    yield "registry", Registry([entry(), entry("a-rather-long-workflow-id/with/parts-0123456789")._replace(pid=None, residency="Waiting")])
+    yield "tree", Tree(tree(), Micros(30 * histories.S))
+    yield (
+        "registry",
+        Registry([entry(), entry("a-rather-long-workflow-id/with/parts-0123456789")._replace(pid=None, residency="Waiting")]),
+    )
     yield "card-order", RunCard(run_of(order), order)
-    yield "card-reminder", RunCard(
-        run_of(reminder), reminder, entry("reminder/ada")._replace(waiting_for="signal 'stop' (reminder@3f2a91c:7)"), later, "**2** mails sent"
+    yield (
+        "card-reminder",
+        RunCard(
+            run_of(reminder),
+            reminder,
+            entry("reminder/ada")._replace(waiting_for="signal 'stop' (reminder@3f2a91c:7)"),
+            later,
+            "**2** mails sent",
+        ),
     )
     yield "card-batch", RunCard(run_of(batch), batch)
     yield "runs", RunList([run_of(order, 1), run_of(reminder, 2), run_of(batch, 3)], total=1204, now=later)
-    yield "definition", Definition(
-        "order", H.VERSION, True, (("1a2b3c4d5e", 2),), "",
-        (ActivityUse("charge", e.ActivityOptions(RetryPolicy(5, non_retryable=("ValueError",)), Micros(30 * H.S))),
-         ActivityUse("ship", e.ActivityOptions(RetryPolicy(1), queue="slow"), "async")),
-        (Finding(7, "time.time() differs on replay; use workflow.now()", "error", "    started = time.time()"),
-         Finding(9, "a bare except also catches cancellation", "warning", "    except:")),
-        Checked(11, ("o-3",)), ("approval",), ("status",),
-    )  # fmt: skip
-    yield "status", LabStatus(Progress(later, "this kernel", False, 3, 1, 1204, 1, 2, 812, 640, 12044, Micros(later + H.H)), "lab.db")
+    yield (
+        "definition",
+        Definition(
+            "order",
+            histories.VERSION,
+            True,
+            (("1a2b3c4d5e", 2),),
+            "",
+            (
+                ActivityUse("charge", e.ActivityOptions(RetryPolicy(5, non_retryable=("ValueError",)), Micros(30 * histories.S))),
+                ActivityUse("ship", e.ActivityOptions(RetryPolicy(1), queue="slow"), "async"),
+            ),
+            (
+                Finding(7, "time.time() differs on replay; use workflow.now()", "error", "    started = time.time()"),
+                Finding(9, "a bare except also catches cancellation", "warning", "    except:"),
+            ),
+            Checked(11, ("o-3",)),
+            ("approval",),
+            ("status",),
+        ),
+    )
+    yield (
+        "status",
+        LabStatus(
+            Progress(later, "this kernel", False, 3, 1, 1204, 1, 2, 812, 640, 12044, Micros(later + histories.H)), "lab.db"
+        ),
+    )
     error = NondeterminismError(
-        "o-1", H.RUN, 9, "ActivityScheduled #1 ship('r-9')", "ActivityScheduled #1 ship_fast('r-9')", "order@77aa001:9, in order",
-        "put the new call behind workflow.patched('fast'), or route the old version", H.VERSION,
-    )  # fmt: skip
-    code = ((8, "    ok = await workflow.receive('approval')"), (9, "    parcel = await ship_fast(receipt)"), (10, "    return parcel"))
+        "o-1",
+        histories.RUN,
+        9,
+        "ActivityScheduled #1 ship('r-9')",
+        "ActivityScheduled #1 ship_fast('r-9')",
+        "order@77aa001:9, in order",
+        "put the new call behind workflow.patched('fast'), or route the old version",
+        histories.VERSION,
+    )
+    code = (
+        (8, "    ok = await workflow.receive('approval')"),
+        (9, "    parcel = await ship_fast(receipt)"),
+        (10, "    return parcel"),
+    )
     yield "divergence", Divergence.of(error, history="ActivityScheduled activity#1 ship", code=code, line=9)
 
 
 def hostile(text: str) -> Iterator[tuple[str, Shown]]:
     """Every view with `text` wherever an outside string enters."""
     wid, rid = WorkflowId(text), RunId(text)
-    failure = Failure(text, text, (text,), None, f'  File "{text}", line 4, in f\n    {text}\n', f"{text}:4, in f", Failure(text, text, source=text))
+    failure = Failure(
+        text,
+        text,
+        (text,),
+        None,
+        f'  File "{text}", line 4, in f\n    {text}\n',
+        f"{text}:4, in f",
+        Failure(text, text, source=text),
+    )
     clean = text.encode("utf-8", "replace").decode()
-    data = H.payload({clean: clean})
-    story = H.History(wid, rid)
+    data = histories.payload({clean: clean})
+    story = histories.History(wid, rid)
     story.add(
         e.WorkflowStarted(text, text, data, 7, text, memo=text, idempotency_key=text),
         e.SearchAttributesUpdated(data),
         e.ActivityScheduled(0, text, data, e.ActivityOptions(RetryPolicy(non_retryable=(text,)), queue=text)),
         e.ActivityStarted(0, 1, text),
     )
-    story.after(H.S).add(e.ActivityFailed(0, failure, 1, Micros(story.at + H.S)), e.TimerStarted(0, Micros(story.at + H.H), text))
-    story.after(H.S).add(e.ActivityStarted(0, 2, text), e.WorkflowPaused(text), e.WorkflowResumed(), e.WorkflowCancelRequested(text))
-    story.after(H.S).add(e.ActivityTimedOut(0, text, 2), e.SignalReceived(text, data, text), e.TimerCancelled(0, text))
+    story.after(histories.S).add(
+        e.ActivityFailed(0, failure, 1, Micros(story.at + histories.S)), e.TimerStarted(0, Micros(story.at + histories.H), text)
+    )
+    story.after(histories.S).add(
+        e.ActivityStarted(0, 2, text), e.WorkflowPaused(text), e.WorkflowResumed(), e.WorkflowCancelRequested(text)
+    )
+    story.after(histories.S).add(e.ActivityTimedOut(0, text, 2), e.SignalReceived(text, data, text), e.TimerCancelled(0, text))
     open_events = list(story.events)
-    story.after(H.S).add(e.WorkflowFailed(failure, text))
+    story.after(histories.S).add(e.WorkflowFailed(failure, text))
     failed = story.events
     terminated = [*open_events, e.Recorded(len(open_events) + 1, story.at, wid, rid, e.WorkflowTerminated(text, text))]
     completed = [*open_events, e.Recorded(len(open_events) + 1, story.at, wid, rid, e.WorkflowCompleted(data))]
-    run = Run(1, 1, wid, rid, text, text, Status.FAILED, H.T0, story.at, {text: text, "list": [text]}, rid, text)
-    seat = Entry(wid, rid, text, text, 12, Status.RUNNING, text, text, 2, 9, H.T0)
-    for name, events in (("failed", failed), ("open", open_events), ("terminated", terminated), ("completed", completed)):
-        yield f"timeline-{name}", Timeline(events, story.at, text)
-        yield f"card-{name}", RunCard(run, events, seat, story.at, text, last=20)
-    yield "tree", Tree(Node(1, text, text, text, 1, 3, H.T0, text, (tree(text),)))
+    run = Run(1, 1, wid, rid, text, text, Status.FAILED, histories.T0, story.at, {text: text, "list": [text]}, rid, text)
+    seat = Entry(wid, rid, text, text, 12, Status.RUNNING, text, text, 2, 9, histories.T0)
+    yield "timeline-failed", Timeline(failed)
+    yield "timeline-open", Timeline(open_events, story.at, text)
+    yield "card-failed", RunCard(run, failed, seat, story.at, text, last=20)
+    yield "card-terminated", RunCard(run, terminated)
+    yield "card-completed", RunCard(run, completed)
+    yield "tree", Tree(Node(1, text, text, text, 1, 3, histories.T0, text, (tree(text),)))
     yield "registry", Registry([seat, entry()])
-    yield "runs", RunList([run, run_of(H.order())])
+    yield "runs", RunList([run, run_of(histories.order())])
     use = ActivityUse(text, e.ActivityOptions(RetryPolicy(3, non_retryable=(text,)), queue=text), text)
-    yield "definition", Definition(text, text, True, ((text, 2),), "x" + text, (use,), (Finding(1, text, text, text),), Checked(1, (text,)), (text,), (text,))
-    yield "status", LabStatus(Progress(H.T0, text, False, 1, 0, 0, 0, 0, 1, 1, 1, None, text), text)
+    yield (
+        "definition",
+        Definition(
+            text,
+            text,
+            True,
+            ((text, 2),),
+            "x" + text,
+            (use,),
+            (Finding(1, text, text, text),),
+            Checked(1, (text,)),
+            (text,),
+            (text,),
+        ),
+    )
+    yield "status", LabStatus(Progress(histories.T0, text, False, 1, 0, 0, 0, 0, 1, 1, 1, None, text), text)
     yield "divergence", Divergence(text, text, 3, text, text + "!", text, text, text, text, ((1, text),), 1)

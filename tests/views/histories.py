@@ -1,4 +1,5 @@
 """Sample histories, written by hand: what a recorder would have recorded, with a clock that only these lines move."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -47,7 +48,8 @@ def failure(message: str = "the card was declined", kind: str = "PaymentError") 
         kind,
         message,
         bases=(kind, "Exception"),
-        traceback='  File "order@3f2a91c", line 4, in order\n    receipt = await charge(o)\n  File "shop.py", line 12, in charge\n    raise PaymentError("declined")\n',
+        traceback='  File "order@3f2a91c", line 4, in order\n    receipt = await charge(o)\n'
+        '  File "shop.py", line 12, in charge\n    raise PaymentError("declined")\n',
         source="order@3f2a91c:4, in order",
     )
 
@@ -63,7 +65,9 @@ def order() -> list[e.Recorded]:
     story.after(2 * MS).add(e.ActivityStarted(0, 1, VERSION))
     story.after(120 * MS).add(e.ActivityFailed(0, failure(), 1, Micros(story.at + S)))
     story.after(S).add(e.ActivityStarted(0, 2, VERSION))
-    story.after(80 * MS).add(e.ActivityCompleted(0, payload({"receipt": "r-9"}), 2), e.TimerStarted(0, Micros(story.at + 48 * H), "approval"))
+    story.after(80 * MS).add(
+        e.ActivityCompleted(0, payload({"receipt": "r-9"}), 2), e.TimerStarted(0, Micros(story.at + 48 * H), "approval")
+    )
     story.after(2 * H).add(e.SignalReceived("approval", payload({"by": "ada"})), e.TimerCancelled(0))
     story.add(e.ActivityScheduled(1, "ship", payload(["r-9"])))
     story.after(MS).add(e.ActivityStarted(1))

@@ -2,12 +2,34 @@
 
 The rules restate what JupyterLab's sanitizer keeps of an untrusted output; they share nothing with `aionlab.views.html`.
 """
+
 from __future__ import annotations
 
 import re
+from functools import cache
 from html.parser import HTMLParser
 
-_TAGS = {"div", "span", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "code", "pre", "b", "i", "small", "br", "ul", "li", "p"}
+_TAGS = {
+    "div",
+    "span",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "details",
+    "summary",
+    "code",
+    "pre",
+    "b",
+    "i",
+    "small",
+    "br",
+    "ul",
+    "li",
+    "p",
+}
 _ATTRIBUTES = {"style", "title", "colspan", "rowspan", "scope", "open"}
 _COLOUR = r"(?:#[0-9a-f]{6}|transparent|rgba\(\d{1,3},\d{1,3},\d{1,3},0\.\d+\))"
 _LENGTH = r"-?(?:\d*\.)?\d+(?:px|%)|0"
@@ -85,6 +107,7 @@ class Page(HTMLParser):
     handle_decl = handle_pi = unknown_decl = handle_comment
 
 
+@cache
 def _kept(declaration: str) -> bool:
     name, _, value = declaration.partition(":")
     return name in _RULES and _RULES[name].fullmatch(value) is not None

@@ -142,7 +142,8 @@ def _plan(
         key, recorder.key, workflow_id, run_id, code.workflow_type, code.version, Status.RUNNING, now, None, dict(attributes), parent,
         request.idempotency_key, request.digest,
     )  # fmt: skip
-    deadline = None if request.deadline is None else Micros(now + request.deadline)
+    length = code.deadline if request.deadline is None else request.deadline
+    deadline = None if length is None else Micros(now + length)
     started = e.WorkflowStarted(
         code.workflow_type, code.version, request.input, engine.ids.seed(), request.python, parent, None, request.memo, deadline, request.idempotency_key
     )

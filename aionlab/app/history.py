@@ -1,0 +1,60 @@
+"""A run's recorded events as a value."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aionlab.core import codec
+from aionlab.core.events import Recorded
+from aionlab.core.jsontext import dumps
+from aionlab.core.ports import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class History(Sequence[Recorded]):
+    """Events by seq; `run` is the row of the run they belong to."""
+
+    def __init__(self, run: Run, events: Sequence[Recorded]) -> None:
+        self.run = run
+        self._events = tuple(events)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __iter__(self) -> Iterator[Recorded]:
+        return iter(self._events)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._events[at]
+
+    def to_frame(self, *, full: bool = False) -> pd.DataFrame:
+        """One row per event; columns and dtypes as in `aionlab.views.frames.events_frame`."""
+        from aionlab.views.frames import events_frame
+
+        return events_frame(self._events, full=full)
+
+    def groups(self) -> pd.DataFrame:
+        """One row per activity, timer and signal; columns and dtypes as in `aionlab.views.frames.groups_frame`."""
+        from aionlab.views.frames import groups_frame
+
+        return groups_frame(self._events)
+
+    def to_json(self) -> str:
+        """The events with their envelopes as a JSON object; times in microseconds."""
+        events = [
+            {"seq": r.seq, "at": r.at, "run_id": r.run_id, "deferred": r.deferred, "flags": r.flags, **codec.to_json(r.event)} for r in self._events
+        ]
+        return dumps({"workflow_id": self.run.workflow_id, "run_id": self.run.run_id, "events": events}).decode()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write `to_json` to a file; its path."""
+        target = Path(path)
+        target.write_text(self.to_json(), encoding="utf-8")
+        return target
+
+    def __repr__(self) -> str:
+        return f"<History of {self.run.workflow_id}: {len(self._events)} events, {self.run.status}>"

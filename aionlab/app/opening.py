@@ -1,0 +1,124 @@
+"""Opening a lab: the one place where clocks, ids, threads, stores and secrets are put together."""
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Literal
+
+from aionlab.backends.inline import InlineExecutor
+from aionlab.backends.threads import ThreadExecutor
+from aionlab.code import trust
+from aionlab.code.ledger import Ledger
+from aionlab.core.clock import Micros
+from aionlab.core.errors import InvalidOption, StoreLocked
+from aionlab.core.ports import ActivityExecutor
+from aionlab.engine.api import VERBS
+from aionlab.engine.engine import Engine
+from aionlab.store.lease import Owner
+from aionlab.store.sqlite import SqliteStore
+
+from .clocks import EPOCH_2020, CountedIds, RandomIds, RealClock, VirtualClock
+from .hosts import Host, InlineHost, ThreadHost
+from .lab import Lab
+from .library import Library, Signer
+
+_open_labs: dict[str, Lab] = {}
+
+
+def open(  # noqa: A001 - `aionlab.open` is the public name
+    path: str | os.PathLike[str] = "lab.db", *, clock: Literal["real", "virtual"] = "real", takeover: bool = False, deterministic: int | None = None,
+    ghost_starts: bool = False, synchronous: Literal["FULL", "NORMAL"] = "FULL", threads: bool = True,
+) -> Lab:
+    """Open the lab in the database `path` (":memory:" too), made if need be; what was running comes back in the background.
+
+    `clock="virtual"` stands still until it is skipped. `deterministic` seeds ids, chance and scheduling, so that a notebook gives the same
+    output every time. `synchronous="FULL"` flushes each commit to the disk; "NORMAL" is faster and may lose the last commits when the power
+    fails (never when a process dies). `threads=False` runs the engine inside the calls. `ghost_starts` leaves a start that failed after it was
+    recorded in the log, to be executed when the lab is next opened.
+
+    A database that another process owns opens as an observer that only reads; `takeover=True` fences the owner off instead. Opening a file that
+    is open here gives the same lab.
+
+    Raises NotOurDatabase for a file that is something else, StoreUnavailable, InvalidOption.
+    """
+    name = os.fspath(path)
+    if clock not in ("real", "virtual"):
+        raise InvalidOption(f'clock={clock!r}; choose "real" or "virtual"')
+    if synchronous not in ("FULL", "NORMAL"):
+        raise InvalidOption(f'synchronous={synchronous!r}; choose "FULL" or "NORMAL"')
+    if name != ":memory:":
+        name = os.path.realpath(name)
+        known = _open_labs.get(name)
+        if known is not None and not known.closed and not (takeover and known.readonly):
+            return known
+        if known is not None:
+            known.close()
+    library = Library(Ledger())
+    me = Owner(os.getpid(), os.uname().nodename, _notebook(), Micros(time.time_ns() // 1000))
+    store, owner = _store(name, me, takeover, synchronous)
+    try:
+        library.signer = _signer(store, name)
+        library.stored.store = store
+        lab_clock = RealClock() if clock == "real" else VirtualClock(max(EPOCH_2020, store.heads().last_at))
+        ids = RandomIds() if deterministic is None else CountedIds(deterministic, store.heads().run_key)
+
+        def make() -> Engine:
+            executor: ActivityExecutor = InlineExecutor(library.lookup) if deterministic is not None or not threads else ThreadExecutor(library.lookup)
+            where = os.path.basename(name)
+            return Engine(store, lab_clock, ids, executor, VERBS, load=library.loader(store, where), ghost_starts=ghost_starts)
+
+        host: Host = ThreadHost(make) if threads else InlineHost(make())
+    except BaseException:
+        store.close()
+        raise
+    lab = Lab(name, host, library, ids, owner, _forget)
+    if name != ":memory:":
+        _open_labs[name] = lab
+    return lab
+
+
+def _store(name: str, me: Owner, takeover: bool, synchronous: Literal["FULL", "NORMAL"]) -> tuple[SqliteStore, str]:
+    """The store and who owns it."""
+    try:
+        return SqliteStore.open(name, owner=me, takeover=takeover, synchronous=synchronous), "this kernel"
+    except StoreLocked as locked:
+        return SqliteStore.open(name, readonly=True, synchronous=synchronous), locked.owner
+
+
+def _signer(store: SqliteStore, name: str) -> Signer:
+    """Signs for this user and this lab; a new lab gets its uuid here."""
+    lab_uuid = store.meta("uuid")
+    if lab_uuid is None:
+        lab_uuid = str(uuid.uuid4())
+        if not store.readonly:
+            store.set_meta("uuid", lab_uuid)
+    try:
+        return Signer(trust.secret(_secret_directory()), lab_uuid)
+    except OSError:
+        # No home to keep a secret in: this process trusts what it defines itself, and nothing that is stored.
+        return Signer(os.urandom(trust.SECRET_BYTES), lab_uuid)
+
+
+def _secret_directory() -> Path:
+    """`aionlab` in the Jupyter data directory, which is where notebook trust lives too."""
+    given = os.environ.get("JUPYTER_DATA_DIR")
+    if given:
+        return Path(given) / "aionlab"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Jupyter" / "aionlab"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "jupyter" / "aionlab"
+
+
+def _notebook() -> str:
+    """What this process calls itself to others: the notebook's path where the front end tells it."""
+    return os.environ.get("JPY_SESSION_NAME", "")
+
+
+def _forget(lab: Lab) -> None:
+    if _open_labs.get(lab.path) is lab:
+        del _open_labs[lab.path]
+
+

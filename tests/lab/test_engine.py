@@ -1,0 +1,202 @@
+"""The magics over the real engine, in real kernels: the first hour, an interrupt, a crash, a second notebook."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.kernels import Kernel
+
+pytest.importorskip("aionlab.app.opening")
+pytestmark = pytest.mark.kernel
+
+ORDER = """%%workflow
+@activity
+def charge(n):
+    return n * 2
+
+@workflow
+async def order(n, rush=False):
+    state = "charging"
+    workflow.on_query("status", lambda: state)
+    paid = await charge(n)
+    state = "waiting"
+    ok = await workflow.receive("approval")
+    if ok == "boom":
+        raise ValueError(f"no stock for {n}")
+    return {"paid": paid, "rush": rush, "ok": ok}
+"""
+
+
+def plain(text: Any) -> str:
+    return re.sub(r"\x1b\[[\d;]*m", "", str(text))
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    with Kernel(tmp_path_factory.mktemp("notebook"), {"JUPYTER_DATA_DIR": str(tmp_path_factory.mktemp("data"))}) as started:
+        begun = started.run("import time; t = time.perf_counter()\n%load_ext aionlab\nprint(f'{time.perf_counter() - t:.3f}')")
+        assert begun.streams.startswith("aionlab: lab.db · %aion help\n")
+        started.run(ORDER)
+        yield started
+
+
+def test_loading_is_quick(tmp_path: Any) -> None:
+    """200 ms is the promise on an idle machine; the bound here only catches an import that crept in."""
+    with Kernel(tmp_path) as fresh:
+        shown = fresh.run("import time; t = time.perf_counter()\n%load_ext aionlab\nprint(time.perf_counter() - t)\n"
+                          "import sys; print('pandas' in sys.modules)")
+        seconds, pandas = shown.streams.split("\n")[1:3]
+        assert float(seconds) < 2 and pandas == "False"
+
+
+def test_the_first_hour(kernel: Kernel) -> None:
+    assert "order" in str(kernel.run(ORDER).bundles[-1]["text/plain"])
+    assert "e-1" in str(kernel.run("%start order(21, rush=True) --id e-1 --as h").result)
+    kernel.run("%settle")
+    assert kernel.value("%query e-1 status") == "'waiting'"
+    assert kernel.run('%signal e-1 approval {"by": "ada"}').error is None
+    assert kernel.value("%result e-1") == "{'paid': 42, 'rush': True, 'ok': {'by': 'ada'}}"
+    assert kernel.value("h.result()") == "{'paid': 42, 'rush': True, 'ok': {'by': 'ada'}}"
+    assert kernel.value("await h") == "{'paid': 42, 'rush': True, 'ok': {'by': 'ada'}}"
+
+
+@pytest.mark.parametrize("line", ["%runs", "%runs status=Completed type=order", "%events e-1", "%events e-1 --full", "%timeline e-1", "%tree", "%registry",
+                                  "%versions order", "%clock", "%aion", "%aion doctor", "%aion code order", "%aion help"])
+def test_looking(kernel: Kernel, line: str) -> None:
+    kernel.run("%start order(21) --id e-1 --attach;")
+    shown = kernel.run(line)
+    assert shown.result and len(shown.result) > 10
+
+
+def test_a_failure_shows_the_workflows_own_line(kernel: Kernel) -> None:
+    kernel.run("%start order(5) --id e-2")
+    kernel.run('%signal e-2 approval "boom"')
+    shown = kernel.execute("%result e-2")
+    assert shown.error is not None and shown.error["ename"] == "WorkflowFailedError"
+    text = plain("\n".join(shown.error["traceback"]))
+    assert "no stock for 5" in text and "raise ValueError" in text and "engine" not in text and "IPython" not in text
+
+
+def test_mistakes(kernel: Kernel) -> None:
+    kernel.run("%start order(5) --id m-1")
+    for cell, message in [
+        ("%start order(5) --id m-1", "m-1 is already started"),
+        ("%start ordr(5)", "'ordr'"),
+        ("%result m-2", "did you mean 'm-1'"),
+        ("%kill 99999", "no process has pid 99999"),
+        ("%query m-1 statsu", "statsu"),
+        ("%start order(open('/dev/null'))", "TextIOWrapper"),
+    ]:
+        shown = kernel.execute(cell)
+        assert shown.error is not None, cell
+        assert len(shown.error["traceback"]) == 1 and message in plain(shown.error["traceback"][0]), (cell, shown.error)
+
+
+def test_a_misspelt_signal_says_so(kernel: Kernel) -> None:
+    kernel.run("%start order(5) --id m-3\n%settle")
+    shown = kernel.run("%signal m-3 aproval 1")
+    assert "recorded, but m-3 has not asked for 'aproval'; did you mean 'approval'?" in shown.bundles[-1]["text/plain"]
+
+
+def test_cancel_terminate_pause_resume_suspend_kill(kernel: Kernel) -> None:
+    kernel.run("%start order(5) --id c-1 --as c1\n%settle")
+    kernel.run("%pause c-1\n%resume c-1\n%suspend c-1")
+    kernel.run("%signal c-1 approval 1")
+    assert "'ok': 1" in kernel.value("%result c-1")
+    kernel.run("%start order(5) --id c-2 --as c2\n%settle\n%cancel c-2 --reason 'out of stock'\n%settle")
+    assert kernel.value("str(c2.status)") == "'Cancelled'"
+    kernel.run("%start order(5) --id c-3 --as c3\n%terminate c-3 --reason oops")
+    assert kernel.value("str(c3.status)") == "'Terminated'"
+    shown = kernel.execute("%result c-3")
+    assert shown.error is not None and shown.error["ename"] == "WorkflowTerminatedError"
+    kernel.run("%start order(5) --id c-4 --as c4\n%settle")
+    pid = kernel.value("[e.pid for e in lab.registry() if e.workflow_id == 'c-4'][0]")
+    assert f"pid {pid} gone; c-4" in str(kernel.run(f"%kill {pid}").result)
+    kernel.run("%signal c-4 approval 1")
+    assert "'ok': 1" in kernel.value("%result c-4")
+
+
+def test_tab_knows_the_runs(kernel: Kernel) -> None:
+    kernel.run("%start order(5) --id tab-1\n%settle")
+    assert kernel.complete("%result tab") == ["tab-1"]
+    assert kernel.complete("%signal tab-1 ap") == ["approval"]
+    assert kernel.complete("%query tab-1 st") == ["status"]
+    assert kernel.complete("%start or") == ["order"]
+
+
+def test_a_wait_speaks_up_and_can_be_interrupted(kernel: Kernel) -> None:
+    kernel.run("%config AionMagics.notice_after = 0.1")
+    kernel.run("%start order(5) --id w-1 --as w\n%settle")
+    for cell in ("%result w-1", "await w", "w.result()"):
+        noticed = "stops waiting" if cell.startswith("%") else None
+        shown = kernel.execute(cell if noticed else f"print('now', flush=True)\n{cell}", interrupt_when=noticed or "now")
+        assert shown.error is not None and shown.error["ename"] in ("KeyboardInterrupt", "CancelledError"), (cell, shown.error)
+        if noticed:
+            assert "w-1 waits for signal 'approval'" in shown.bundles[0]["text/plain"]
+            assert plain(shown.error["traceback"][0]) == "KeyboardInterrupt: the wait stopped; w-1 goes on"
+    kernel.run("%signal w-1 approval 1")
+    assert "'ok': 1" in kernel.value("%result w-1")
+
+
+def test_a_timeout_names_what_it_waits_for(kernel: Kernel) -> None:
+    kernel.run("%start order(5) --id t-1\n%settle")
+    shown = kernel.execute("%result t-1 --timeout 50ms")
+    assert shown.error is not None and shown.error["ename"] == "ResultTimeout"
+    assert "it waits for signal 'approval'" in plain(shown.error["traceback"][0])
+
+
+def test_a_crash_and_what_comes_back(tmp_path: Any) -> None:
+    env = {"JUPYTER_DATA_DIR": str(tmp_path / "data")}
+    (tmp_path / "book").mkdir()
+    with Kernel(tmp_path / "book", env) as first:
+        first.run("%load_ext aionlab")
+        first.run(ORDER)
+        first.run("%start order(21) --id b-1\n%settle")
+        first.client.execute("%aion crash")
+        while first.manager.is_alive():
+            pass
+    with Kernel(tmp_path / "book", env) as second:
+        assert "1 run comes back in the background" in second.run("%load_ext aionlab").streams
+        second.run("%settle\n%signal b-1 approval 1")
+        assert second.value("%result b-1") == "{'paid': 42, 'rush': False, 'ok': 1}"
+        with Kernel(tmp_path / "book", env) as third:
+            line = third.run("%load_ext aionlab").streams
+            assert "looks on: `%aion open 02.db` or `%aion takeover`" in line and line.count("\n") == 1
+            assert "b-1" in str(third.run("%runs").result)
+            refused = third.execute("%start order(1)")
+            assert refused.error is not None and len(refused.error["traceback"]) == 1
+            assert "02.db" in str(third.run("%aion open 02.db").result)
+            third.run(ORDER + "\n")
+            third.run("%start order(1) --id here")
+        with Kernel(tmp_path / "book", env) as fourth:
+            fourth.run("%load_ext aionlab")
+            fourth.run("%aion takeover")
+            fourth.run("%start order(1) --id mine")
+
+
+def test_deterministic_notebooks(tmp_path: Any) -> None:
+    with Kernel(tmp_path, {"AIONLAB_DETERMINISTIC": "1", "AIONLAB_DB": ":memory:"}) as fresh:
+        assert fresh.run("%load_ext aionlab").streams == "aionlab: :memory: · virtual clock, seed 1 · %aion help\n"
+        fresh.run("%%workflow\nasync def nap(n):\n    await workflow.sleep('30d')\n    return str(workflow.now())\n")
+        assert fresh.value("h = %start nap(1)\nh.id") == "'wf-0001'"
+        fresh.run("%settle")
+        assert fresh.value("%clock skip 30d").startswith("2020-01-31 00:00:0")
+        assert "2020-01-31" in fresh.value("%result wf-0001")
+
+
+def test_unloading_stops_the_engine(tmp_path: Any) -> None:
+    with Kernel(tmp_path) as fresh:
+        threads = "sorted(t.name for t in __import__('threading').enumerate())"
+        names = "sorted(get_ipython().magics_manager.magics['line'])"
+        before, lines = fresh.value(threads), fresh.value(names)
+        for _ in range(2):
+            fresh.run("%load_ext aionlab")
+            fresh.run("%%workflow\nasync def quick(n):\n    return n\n")
+            assert fresh.value("%start quick(1) --id q --restart\n%result q") == "1"
+            fresh.run("%unload_ext aionlab")
+            assert fresh.value(threads) == before
+            assert fresh.value(names) == lines
+            assert fresh.value("'lab' in globals(), 'workflow' in globals()") == "(False, False)"
