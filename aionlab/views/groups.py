@@ -30,7 +30,7 @@ class AttemptSpan(NamedTuple):
     started_at: Micros
     ended_at: Micros | None
     outcome: str
-    """"Running", "Completed", "Failed", "TimedOut", "Cancelled", or "Abandoned" when another attempt or the run's end overtook."""
+    """"Running", "Completed", "Failed", "TimedOut", "Cancelled"; "Abandoned" when the next attempt or the run's end came first."""
     retry_at: Micros | None = None
     """When the next attempt is due, where one follows."""
     failure: str = ""
@@ -126,8 +126,8 @@ class _Open:
         "status",
     )
 
-    def __init__(self, id: str, kind: str, ref: int, seq: int, status: str) -> None:
-        self.id, self.kind, self.ref, self.seq, self.status = id, kind, ref, seq, status
+    def __init__(self, name: str, kind: str, ref: int, seq: int, status: str) -> None:
+        self.id, self.kind, self.ref, self.seq, self.status = name, kind, ref, seq, status
         self.name = self.input = self.result = self.failure = ""
         self.scheduled_at: Micros | None = None
         self.started_at: Micros | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 import xml.etree.ElementTree as ElementTree
 
@@ -19,15 +20,15 @@ from tests.views.reading import Page
 
 CORPUS = corpus()
 PARTS = 12
+_UNUSUAL = re.compile("[^\n -~]")
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
 def hidden(text: str) -> list[str]:
     """Characters that command, hide or reorder; joiners are allowed between two characters that are not ASCII."""
     found = []
-    for i, char in enumerate(text):
-        if char == "\n" or (char.isascii() and char.isprintable()):
-            continue
+    for match in _UNUSUAL.finditer(text):
+        i, char = match.start(), match[0]
         if char in "\u200c\u200d":
             if not text[i - 1 : i] or text[i - 1].isascii() or not text[i + 1 : i + 2] or text[i + 1].isascii():
                 found.append(char)
