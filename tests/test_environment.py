@@ -30,6 +30,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     pytester.makeini("[pytest]\nmarkers = environment(need): x\n")
     pytester.makepyfile(SUITE)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.delenv("CI", raising=False)
     return pytester
 
@@ -48,7 +49,7 @@ def test_in_ci_a_missing_need_fails(suite: pytest.Pytester, monkeypatch: pytest.
 
 
 def test_the_account_counts_skips_of_parallel_workers_too(suite: pytest.Pytester) -> None:
-    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "-n", "2")
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "-p", "xdist", "-n", "2")
     result.stdout.fnmatch_lines(["*2 × no moon tonight*"])
 
 

@@ -72,6 +72,7 @@ class Library:
         self.stored = StoredActivities(self)
         self._captured: dict[str, tuple[Workflow[..., Any], Captured]] = {}
         self._built: dict[tuple[str, str], Built] = {}
+        self._runnable: dict[str, Runnable] = {}
         self.cells = values_for(self.class_in_notebook)
 
     # --- defining -------------------------------------------------------------------------------------------------------
@@ -149,7 +150,11 @@ class Library:
         function = known.fn
         if function is None:
             raise NamesMissing((name,))
-        return Runnable(function, inspect.iscoroutinefunction(function), hints_of(function), self._values_of(function))
+        ready = self._runnable.get(name)
+        if ready is not None and ready.function is function:
+            return ready
+        ready = self._runnable[name] = Runnable(function, inspect.iscoroutinefunction(function), hints_of(function), self._values_of(function))
+        return ready
 
     def _values_of(self, function: Callable[..., Any]) -> Values:
         space = getattr(function, "__globals__", {})

@@ -73,6 +73,8 @@ class Activity(Generic[P, R]):
             raise InvalidOption(f"run_in={run_in!r}; choose one of {', '.join(_RUN_IN)}")
         self.run_in = run_in
         self.signature = signature or (inspect.signature(fn) if fn is not None else None)
+        self._fewest, self._most = _positional(self.signature)
+        self._hints: dict[str, Any] | None = None
         if fn is not None:
             update_wrapper(cast(Any, self), fn)
 
@@ -82,7 +84,7 @@ class Activity(Generic[P, R]):
             if self.fn is None:
                 raise NotInWorkflow(f"activity {self.name} is known by name only here; calling it")
             return cast(Any, self.fn(*args, **kwargs))
-        if self.signature is not None:
+        if self.signature is not None and (kwargs or not self._fewest <= len(args) <= self._most):
             self.signature.bind(*args, **kwargs)
         return process.perform(self.name, args, kwargs, self.options, self._returns())
 
@@ -96,7 +98,7 @@ class Activity(Generic[P, R]):
 
     def _returns(self) -> Any:
         """The annotation results are decoded into; Any where there is none."""
-        hints = getattr(self, "_hints", None)
+        hints = self._hints
         if hints is None:
             hints = {}
             if self.fn is not None:
@@ -112,6 +114,16 @@ class Activity(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<activity {self.name}>"
+
+
+def _positional(signature: inspect.Signature | None) -> tuple[int, int]:
+    """(fewest, most) arguments that fit by position alone; (1, 0) where only `bind` can tell."""
+    if signature is None:
+        return 1, 0
+    parameters = list(signature.parameters.values())
+    if any(p.kind not in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY) for p in parameters):
+        return 1, 0
+    return sum(p.default is p.empty for p in parameters), len(parameters)
 
 
 def activity_options(

@@ -118,8 +118,8 @@ def _aionlab_demo_facts():
             return f"({type(problem).__name__}: {problem})"
     facts = {"runs": {}, "status": {}, "result": {}, "timeline": {}}
     for row in lab.runs():
-        handle = lab.get(row.id)
-        facts["runs"][row.id] = [
+        handle = lab.get(row.workflow_id)
+        facts["runs"][row.workflow_id] = [
             (
                 type(recorded.event).__name__,
                 f"{recorded.run_id}/{recorded.event.activity_id}" if hasattr(recorded.event, "activity_id") else None,
@@ -127,10 +127,10 @@ def _aionlab_demo_facts():
             )
             for recorded in handle.history()
         ]
-        facts["status"][row.id] = said(lambda: getattr(handle.status, "value", handle.status))
-        if facts["status"][row.id] == "Completed":
-            facts["result"][row.id] = said(lambda: repr(handle.result(timeout=10)))
-        facts["timeline"][row.id] = said(lambda: handle.timeline())
+        facts["status"][row.workflow_id] = said(lambda: getattr(handle.status, "value", handle.status))
+        if facts["status"][row.workflow_id] == "Completed":
+            facts["result"][row.workflow_id] = said(lambda: repr(handle.result(timeout=10)))
+        facts["timeline"][row.workflow_id] = said(lambda: handle.timeline())
     return json.dumps(facts)
 """
 
@@ -270,12 +270,18 @@ def _tell(notebook: Path, folder: Path, timeout: float) -> int:
                 raise Trouble(f"cell {number} failed:\n{cell.source}\n\n{outcome.raised}")
         after = kernel.facts(timeout)
     say("cells", f"all {len(cells)} done; {_standing(after)}")
-    return _judge(before, after)
+    code = _judge(before, after)
+    say("see it", "`make lab` opens the same notebook in JupyterLab; kill its kernel there too")
+    return code
 
 
 def _standing(facts: Facts) -> str:
     runs = ", ".join(f"{workflow_id} {status}" for workflow_id, status in facts.status.items())
-    return f"{facts.count()} events recorded, {len(facts.finished())} of them results of activities ({runs or 'no run yet'})"
+    return f"{facts.count()} events recorded, {_counted(len(facts.finished()), 'activity', 'activities')} finished ({runs or 'no run yet'})"
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _files(folder: Path) -> str:
@@ -300,6 +306,5 @@ def _judge(before: Facts | None, after: Facts) -> int:
     for workflow_id, timeline in after.timeline.items():
         say("timeline", workflow_id)
         print("\n".join(f"            {line}" for line in timeline.splitlines()))
-    say("see it", "`make lab` opens the same notebook in JupyterLab; kill its kernel there too")
     return 0 if good else 1
 

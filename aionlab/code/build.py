@@ -134,7 +134,8 @@ def build(
 def installed(package: Package) -> dict[str, ModuleType]:
     """The private modules of a package's version that are in `sys.modules` now."""
     name = module_name(package)
-    return {key: module for key, module in list(sys.modules.items()) if key == name or key.startswith(name + ".")}
+    names = [name, *(f"{name}.{module.name}" for module in package.modules)]
+    return {key: sys.modules[key] for key in names if key in sys.modules}
 
 
 class _Builder:
@@ -163,6 +164,9 @@ class _Builder:
             self._fill()
             self._bind(name for name, needed in waiting.items() if number in needed and needed <= done)
             self._bind(name for name in self.built.made[number] if name in self._ready)  # an older statement of a name given away since
+        dangling = sorted(self.package.names.keys() - self._ready)
+        if dangling or self._unfilled:
+            raise ValueError(f"the package refers to code it does not run, for {', '.join(dangling) or 'a closure'}")
         function = self._look_up(self.package.entry)
         if not isinstance(function, FunctionType):
             raise TypeError(f"the stored code makes a {type(function).__name__} of {self.package.workflow_type}, not a function")
@@ -296,7 +300,8 @@ class _Builder:
         return module
 
     def _import(
-        self, name: str, globals: Mapping[str, Any] | None = None, locals: Any = None, fromlist: Any = (), level: int = 0
+        self, name: str, globals: Mapping[str, Any] | None = None, locals: Any = None,  # noqa: A002 - named as `__import__` names them
+        fromlist: Any = (), level: int = 0,
     ) -> Any:
         """`__import__` of the built code: the user's modules come from their stored text, everything else from this Python."""
         prefix = self.module.__name__ + "."

@@ -59,10 +59,9 @@ class Code:
 
     def tree(self) -> ast.stmt:
         """The statement with its true line numbers. Raises SyntaxError for text that is not one statement."""
-        tree = ast.parse(self.text)
+        tree = ast.parse("\n" * (self.line - 1) + self.text)
         if len(tree.body) != 1:
             raise SyntaxError("a stored statement must be one statement")
-        ast.increment_lineno(tree, self.line - 1)
         return undecorated(tree.body[0], self.dropped)
 
 

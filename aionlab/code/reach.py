@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextvars
 import functools
 import operator
 import sys
@@ -33,6 +34,7 @@ _BY_STATEMENT: tuple[Any, ...] = (
     operator.itemgetter,
     operator.attrgetter,
     operator.methodcaller,
+    contextvars.ContextVar,
     typing.TypeVar,
     typing.ParamSpec,
     typing.TypeVarTuple,
@@ -42,6 +44,7 @@ _BY_STATEMENT: tuple[Any, ...] = (
     *filter(None, [getattr(typing, name, None) for name in ("_GenericAlias", "_BaseGenericAlias", "TypeAliasType", "ForwardRef")]),
 )
 _BY_STATEMENT_NAMED = frozenset({"pydantic.type_adapter.TypeAdapter"})
+_MAY_IMPORT = (ast.Import, ast.ImportFrom, ast.If, ast.Try, ast.With, ast.TryStar)
 _ABSENT: Any = object()
 
 
@@ -150,7 +153,7 @@ class Reach:
                 self._done.add(name)
                 self._find(statement, read.line, refuse.not_allowed(banned, where))
                 return
-        if value is _ABSENT:
+        if value is _ABSENT or hasattr(builtins, name) and refuse.of_the_shell(value):  # IPython has an `open` of its own
             if hasattr(builtins, name):
                 self._done.add(name)
             elif read.annotation:
@@ -233,7 +236,11 @@ class Reach:
         found = self._importable(value, name)
         if found is not None:
             return found
-        if isinstance(value, _BY_STATEMENT) or f"{type(value).__module__}.{type(value).__qualname__}" in _BY_STATEMENT_NAMED:
+        owner = getattr(value, "__self__", None) if isinstance(value, types.MethodType | types.BuiltinFunctionType) else None
+        if isinstance(owner, type):  # now = datetime.now
+            kind_of_reference, place, path, *rest = self._refer(owner, None)
+            return [kind_of_reference, place, f"{path}.{value.__name__}", *rest]
+        if isinstance(value, _BY_STATEMENT) or type(value) is object or f"{type(value).__module__}.{type(value).__qualname__}" in _BY_STATEMENT_NAMED:
             return self._by_statement(value, name)
         raise NotAValue(value)
 
@@ -258,7 +265,7 @@ class Reach:
         places = []
         statement = self.ledger.statement_of(self.namespace, name) if name else None
         if statement is not None and name is not None:
-            for node in ast.walk(statement.node) if not isinstance(statement.node, ast.FunctionDef | ast.ClassDef) else ():
+            for node in ast.walk(statement.node) if isinstance(statement.node, _MAY_IMPORT) else ():
                 if isinstance(node, ast.ImportFrom):
                     for alias in node.names:
                         if (alias.asname or alias.name) == name:

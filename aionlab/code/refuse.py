@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from aionlab.core.classes import spelled
 from aionlab.core.errors import shorten
 
+from .modules import user_module
+
 FORBIDDEN = {
     "globals": "name what it uses instead",
     "locals": "name what it uses instead",
@@ -37,11 +39,13 @@ def forbidden(name: str, value: Any, defined: bool) -> str | None:
     if defined:
         if id(value) in _FORBIDDEN_BUILTINS:
             return _FORBIDDEN_BUILTINS[id(value)]
-        home = str(getattr(value, "__module__", "") or "")
-        if name in ("get_ipython", "display") and home.partition(".")[0] in ("IPython", "ipykernel"):
-            return name
-        return None
+        return name if name in ("get_ipython", "display") and of_the_shell(value) else None
     return name if name in FORBIDDEN else None
+
+
+def of_the_shell(value: Any) -> bool:
+    """Whether IPython put it into the namespace."""
+    return str(getattr(value, "__module__", "") or "").partition(".")[0] in ("IPython", "ipykernel")
 
 
 def not_allowed(name: str, line: str) -> str:
@@ -102,9 +106,11 @@ def _explained(name: str, value: Any, why: str) -> tuple[str, str]:
         return "can run only once", "make it inside the workflow"
     if why:
         return why, "make it inside the workflow, or in an activity"
-    if kind.__module__ in ("__main__",) or hasattr(kind, "__dict__") and kind.__module__.partition(".")[0] not in _OUTSIDE:
+    if kind.__module__ == "__main__" or user_module(kind.__module__) is not None:
         return "is an object of a plain class", f"make it inside the workflow, or make {kind.__qualname__} a dataclass"
-    return "holds something outside the program", "make it and use it in an activity"
+    if kind.__module__.partition(".")[0] in _OUTSIDE:
+        return "holds something outside the program", "make it and use it in an activity"
+    return "is no plain value", "make it inside the workflow, or in an activity when it holds something outside the program"
 
 
 _OUTSIDE = frozenset(

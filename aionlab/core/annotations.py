@@ -42,7 +42,7 @@ def fitter(annotation: Any) -> Fit | None:
 
 
 def classes_in(annotation: Any) -> Mapping[str, type]:
-    """The value classes an annotation mentions, fields of its classes included, by recorded name."""
+    """The value classes an annotation mentions, fields of its classes included, by recorded name and by qualified name alone."""
     try:
         return _classes_cached(annotation)
     except TypeError:
@@ -151,7 +151,7 @@ def _make(annotation: Any) -> Fit | None:
     if origin is typing.Union or origin is types.UnionType:
         return _union(annotation, args)
     cls = origin or annotation
-    if not isinstance(cls, type) or cls is object or cls is type:
+    if not isinstance(cls, type) or cls in (Any, object, type, inspect.Parameter.empty):
         return None
     if cls is tuple:
         return _tuple(args)
@@ -436,6 +436,7 @@ def _classes_cached(annotation: Any) -> Mapping[str, type]:
 
 def _classes(annotation: Any) -> Mapping[str, type]:
     found: dict[str, type] = {}
+    short: dict[str, type] = {}
     waiting, seen = [annotation], set()
     while waiting:
         one = waiting.pop()
@@ -450,10 +451,11 @@ def _classes(annotation: Any) -> Mapping[str, type]:
         cls = typing.get_origin(one) or one
         if isinstance(cls, type):
             if kind_of(cls):
-                found.setdefault(recorded_name(cls), cls)
+                found[recorded_name(cls)] = cls
+                short.setdefault(cls.__qualname__, cls)
             if kind_of(cls) in ("dataclass", "attrs", "namedtuple", "pydantic") or typing.is_typeddict(cls):
                 waiting.extend(field_hints(cls).values())
-    return found
+    return short | found
 
 
 __all__ = ["Fit", "classes_in", "field_hints", "fitter", "hints_of", "spell", "step"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import events as e
 from .errors import UnknownEventKind
@@ -19,11 +19,8 @@ from .jsontext import dumps, loads
 from .retry import RetryPolicy
 
 
-class Packed(NamedTuple):
-    code: int
-    ref: int | None
-    data: bytes | None
-    payload: bytes | None
+Packed = tuple[int, "int | None", "bytes | None", "bytes | None"]
+"""(code, ref, data, payload)."""
 
 
 class _Shape:
@@ -69,13 +66,18 @@ NAMES: dict[int, str] = {shape.code: shape.cls.__name__ for shape in _SHAPES}
 
 def pack(event: e.Event) -> Packed:
     """The event as the columns of a row."""
-    shape = _BY_CLASS[type(event)]
+    kind = type(event)
+    if kind is e.ActivityCompleted and event.attempt == 1:  # type: ignore[union-attr]  # narrowed by `kind`, as below
+        return 22, event.activity_id, None, event.result  # type: ignore[union-attr]
+    if kind is e.ActivityScheduled:
+        return 20, event.activity_id, _scheduled(event.activity_type, event.options), event.input  # type: ignore[union-attr]
+    if kind is e.ActivityStarted and event.attempt == 1 and event.version is None:  # type: ignore[union-attr]
+        return 21, event.activity_id, None, None  # type: ignore[union-attr]
+    shape = _BY_CLASS[kind]
     ref = getattr(event, shape.ref) if shape.ref else None
     payload: Any = getattr(event, shape.payload) if shape.payload else None
     if shape.wraps_failure:
         payload = payload.to_bytes()
-    if type(event) is e.ActivityScheduled:
-        return Packed(20, ref, _scheduled(event.activity_type, event.options), payload)
     data: dict[str, Any] | None = None
     for name in shape.rest:
         value = getattr(event, name)
@@ -84,7 +86,7 @@ def pack(event: e.Event) -> Packed:
         if data is None:
             data = {}
         data[name] = value
-    return Packed(shape.code, ref, None if data is None else dumps(data), payload)
+    return shape.code, ref, None if data is None else dumps(data), payload
 
 
 def unpack(code: int, ref: int | None, data: bytes | None, payload: bytes | None) -> e.Event:
@@ -92,6 +94,10 @@ def unpack(code: int, ref: int | None, data: bytes | None, payload: bytes | None
 
     Raises UnknownEventKind when a newer aionlab wrote the row.
     """
+    if code == 22 and data is None:
+        return e.ActivityCompleted(ref, payload)  # type: ignore[arg-type]  # a row of this code has both
+    if code == 21 and data is None:
+        return e.ActivityStarted(ref)  # type: ignore[arg-type]
     shape = _BY_CODE.get(code)
     if shape is None:
         raise UnknownEventKind(code)
@@ -124,9 +130,14 @@ def _scheduled_back(data: bytes) -> tuple[str, e.ActivityOptions]:
     stored = found.get("options")
     if stored is None:
         return found["activity_type"], e.ActivityOptions()
-    retry = dict(stored["retry"])
-    retry["non_retryable"] = tuple(retry["non_retryable"])
-    return found["activity_type"], e.ActivityOptions(RetryPolicy(**retry), stored["start_to_close"], stored["queue"])
+    retry = _known(RetryPolicy, stored["retry"])
+    retry["non_retryable"] = tuple(retry.get("non_retryable", ()))
+    return found["activity_type"], e.ActivityOptions(**(_known(e.ActivityOptions, stored) | {"retry": RetryPolicy(**retry)}))
+
+
+def _known(cls: type, stored: dict[str, Any]) -> dict[str, Any]:
+    """The fields the class has; a newer aionlab may have written more."""
+    return {field.name: stored[field.name] for field in dataclasses.fields(cls) if field.name in stored}
 
 
 def to_json(event: e.Event, show: Callable[[bytes], Any] = loads) -> dict[str, Any]:

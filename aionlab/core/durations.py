@@ -6,16 +6,19 @@ import re
 from datetime import timedelta
 
 from .clock import Micros
+from .errors import shorten
 
 Duration = timedelta | float | int | str
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000}
+_LONGEST = 100_000_000_000_000_000
+"""About 3,000 years: what is added to a time stays a time."""
 _PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)")
 
 
 def micros(duration: Duration) -> Micros:
     """The duration in whole microseconds.
 
-    Raises ValueError for text that is not a duration, and for negative, infinite or NaN lengths; TypeError for other types.
+    Raises ValueError for text that is not a duration, and for negative, infinite, NaN or over 3,000 years long ones; TypeError for other types.
     """
     if isinstance(duration, timedelta):
         length = duration // timedelta(microseconds=1)
@@ -33,11 +36,13 @@ def micros(duration: Duration) -> Micros:
         raise TypeError(f"{duration!r} is not a duration; write seconds, a timedelta or text such as '30s'")
     if length < 0:
         raise ValueError(f"a duration cannot be negative: {duration!r}")
+    if length > _LONGEST:
+        raise ValueError(f"a duration of more than 3,000 years: {shorten(duration)}")
     return Micros(length)
 
 
 def _parse(text: str) -> int:
-    compact = text.replace(" ", "")
+    compact = text.replace(" ", "") if len(text) <= 100 else ""
     at, total = 0, 0.0
     for part in _PART.finditer(compact):
         if part.start() != at:
@@ -45,7 +50,7 @@ def _parse(text: str) -> int:
         at = part.end()
         total += float(part[1]) * _UNITS[part[2]]
     if at == 0 or at != len(compact):
-        raise ValueError(f"{text!r} is not a duration; write seconds or text such as '250ms', '30s', '1d12h'")
+        raise ValueError(f"{shorten(text)} is not a duration; write seconds or text such as '250ms', '30s', '1d12h'")
     return round(total)
 
 
@@ -55,7 +60,7 @@ def spell(length: int) -> str:
         return "-" + spell(-length)
     if length < 1_000_000:
         return f"{length / 1000:g}ms" if length else "0s"
-    if length < 60_000_000:
+    if length < 59_999_500:
         return f"{round(length / 1_000_000, 3):g}s"
     seconds = round(length / 1_000_000)
     parts = []

@@ -6,13 +6,12 @@ of a rebuilt error has the type, message, bases and fields of the first.
 """
 from __future__ import annotations
 
-import asyncio
-import os
 import re
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from .classes import Unresolved, recorded_name, spelled
@@ -33,9 +32,8 @@ GROUP_LIMIT = 100
 """Errors kept in all: of a group, of its groups, and their causes."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_ASYNCIO = os.path.dirname(os.path.abspath(asyncio.__file__)) + os.sep
-_FUTURES = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "concurrent", "futures") + os.sep
+_LIBRARY = PurePath(traceback.__file__).parent
+_MACHINERY = ("<frozen", *(f"{folder.as_posix()}/" for folder in (PurePath(__file__).parent.parent, _LIBRARY / "asyncio", _LIBRARY / "concurrent")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ class Failure:
 
 def user_file(filename: str) -> bool:
     """Whether a frame of this file is the user's, not the machinery's: neither aionlab, asyncio nor an executor."""
-    return not filename.startswith(("<frozen", _OURS, _ASYNCIO, _FUTURES))
+    return not filename.replace("\\", "/").startswith(_MACHINERY)
 
 
 # --- taking apart ----------------------------------------------------------------------------------------------------
@@ -158,11 +156,11 @@ class _Taker:
         fields: dict[str, Any] = {}
         if issubclass(type(exc), BaseExceptionGroup):
             members = []
-            for member in BaseExceptionGroup.exceptions.__get__(exc):  # type: ignore[attr-defined]  # past what the class may hide
+            for member in BaseExceptionGroup.exceptions.__get__(exc):
                 if id(member) in self.active or depth + 1 >= CHAIN_LIMIT or self.left <= 0:
                     break
                 members.append(self.failure(member, depth + 1).to_tree())
-            fields["message"], fields["group"] = clean(BaseExceptionGroup.message.__get__(exc)), members  # type: ignore[attr-defined]  # as above
+            fields["message"], fields["group"] = clean(BaseExceptionGroup.message.__get__(exc)), members
         else:
             args = self._args(_args(exc))
             if args is not None:

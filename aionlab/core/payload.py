@@ -603,7 +603,13 @@ class _Reader:
     def find(self, name: Any) -> type | None:
         if type(name) is not str:
             raise Mismatch("a class without a name")
-        return self.classes.get(name) or self.converter.class_of(name)
+        if name in self.classes:
+            return self.classes[name]
+        if self.classes:  # a version's private copy of a module knows `shop:Order` as `Order`
+            copy = self.classes.get(name.rpartition(":")[2])
+            if copy is not None and recorded_name(copy) == copy.__qualname__:
+                return copy
+        return self.converter.class_of(name)
 
     def enum(self, tree: dict[str, Any]) -> Any:
         cls = self.find(tree["of"])

@@ -1,6 +1,7 @@
 """How often, and when, a failed activity is tried again."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ class RetryPolicy:
 
     def delay_after(self, attempt: int) -> Micros:
         """Microseconds to wait after attempt number `attempt` (from 1) failed; capped by `max_interval`."""
+        if not self.initial:
+            return Micros(0)
         try:
             delay = self.initial * self.backoff ** (attempt - 1)
         except OverflowError:
@@ -47,7 +50,7 @@ def Retry(  # noqa: N802 - reads as the value it makes
     """
     if max_attempts < 0:
         raise ValueError(f"max_attempts is {max_attempts}; it counts attempts in all (0 means no limit)")
-    if backoff < 1:
-        raise ValueError(f"backoff is {backoff}; it multiplies the delay and must be at least 1")
+    if not 1 <= backoff < math.inf:
+        raise ValueError(f"backoff is {backoff}; it multiplies the delay and must be a number of at least 1")
     names = tuple(t if isinstance(t, str) else t.__name__ for t in non_retryable)
     return RetryPolicy(max_attempts, micros(initial), float(backoff), micros(max_interval), names)

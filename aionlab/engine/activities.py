@@ -1,10 +1,11 @@
 """Activities on their way: attempts are recorded, then run; results are recorded once; failures are retried as the policy says."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aionlab.core import events as e
 from aionlab.core.clock import Micros
+from aionlab.core.failure import Failure, clean
 from aionlab.core.ports import Attempt, Finished, Missing
 from aionlab.core.status import Status
 
@@ -12,6 +13,14 @@ from .run import LiveRun, OpenActivity
 
 if TYPE_CHECKING:
     from .engine import Engine
+
+
+class Flight(NamedTuple):
+    """An attempt on its way."""
+
+    attempt: int
+    due: Micros | None
+    """When it has taken too long."""
 
 
 def begin(engine: Engine, run: LiveRun, opened: OpenActivity) -> None:
@@ -36,23 +45,32 @@ class _Dispatch:
         self.engine, self.run, self.opened, self.attempt = engine, run, opened, attempt
 
     def __call__(self) -> None:
-        run, engine = self.run, self.engine
-        if run.closed:
-            return
-        submit(engine, run, self.opened, self.attempt)
+        if wanted(self.run, self.opened, self.attempt):
+            submit(self.engine, self.run, self.opened, self.attempt)
+
+
+def wanted(run: LiveRun, opened: OpenActivity, attempt: int) -> bool:
+    """Whether an attempt recorded as begun is still to be made."""
+    number = opened.scheduled.activity_id
+    return not run.closed and run.activities is not None and run.activities.get(number) is opened and opened.attempt == attempt
 
 
 def submit(engine: Engine, run: LiveRun, opened: OpenActivity, attempt: int) -> None:
     scheduled = opened.scheduled
     number = scheduled.activity_id
-    engine.in_flight[run.row.key, number] = attempt
     limit = scheduled.options.start_to_close
-    if limit is not None:
-        engine.timers.arm_timeout(run, number, attempt, Micros(engine.clock.now() + limit))
-    engine.executor.submit(
-        Attempt(run.row.key, run.workflow_id, run.run_id, number, scheduled.activity_type, attempt, scheduled.input, scheduled.options),
-        engine.submit,
-    )
+    due = None if limit is None else Micros(engine.clock.now() + limit)
+    engine.in_flight[run.row.key, number] = Flight(attempt, due)
+    if due is not None:
+        engine.timers.arm_timeout(run, number, attempt, due)
+    try:
+        engine.executor.submit(
+            Attempt(run.row.key, run.workflow_id, run.run_id, number, scheduled.activity_type, attempt, scheduled.input, scheduled.options),
+            engine.submit,
+        )
+    except Exception as error:  # noqa: BLE001 - an executor that takes no work has failed the attempt, and the policy says what follows
+        bases = tuple(cls.__name__ for cls in type(error).__mro__[:-2])
+        engine.submit(Finished(run.row.key, number, attempt, None, Failure(type(error).__name__, clean(str(error)), bases)))
 
 
 def resume(engine: Engine, run: LiveRun) -> None:
@@ -60,7 +78,8 @@ def resume(engine: Engine, run: LiveRun) -> None:
     if run.status is not Status.RUNNING:
         return
     for number, opened in list((run.activities or {}).items()):
-        if engine.in_flight.get((run.key, number)) == opened.attempt and opened.attempt:
+        flight = engine.in_flight.get((run.key, number))
+        if flight is not None and flight.attempt == opened.attempt:
             continue
         if opened.next_attempt_at is None:
             if (run.key, number) not in engine.starved:
@@ -73,14 +92,12 @@ def finished(engine: Engine, report: Finished) -> None:
     """An attempt ended. Reports that are late, doubled, or of closed runs are dropped before anything is recorded."""
     run = engine.registry.by_key(report.run_key)
     key = (report.run_key, report.activity_id)
-    if engine.in_flight.get(key) == report.attempt:
-        engine.turn_now.after.append(_Landed(engine, key, report.attempt))
+    engine.turn_now.after.append(_Landed(engine, key, report.attempt))
     if run is None or run.closed:
         return
     opened = run.activities.get(report.activity_id) if run.activities else None
     if opened is None or opened.attempt != report.attempt or opened.next_attempt_at is not None:
         return
-    engine.turn_now.completions.append(report)
     if report.failure is None:
         assert report.result is not None
         engine.fact(run, e.ActivityCompleted(report.activity_id, report.result, report.attempt))
@@ -98,22 +115,24 @@ def finished(engine: Engine, report: Finished) -> None:
 class _Landed:
     """Forget that an attempt is in flight once its end is recorded; before that, a rebuilt run must not dispatch it again."""
 
-    __slots__ = ("attempt", "engine", "key")
+    __slots__ = ("attempt", "engine", "key", "stop")
 
-    def __init__(self, engine: Engine, key: tuple[int, int], attempt: int) -> None:
-        self.engine, self.key, self.attempt = engine, key, attempt
+    def __init__(self, engine: Engine, key: tuple[int, int], attempt: int, stop: bool = False) -> None:
+        self.engine, self.key, self.attempt, self.stop = engine, key, attempt, stop
 
     def __call__(self) -> None:
-        if self.engine.in_flight.get(self.key) == self.attempt:
+        flight = self.engine.in_flight.get(self.key)
+        if flight is not None and flight.attempt == self.attempt:
             del self.engine.in_flight[self.key]
+            if self.stop:
+                self.engine.executor.cancel(*self.key)
 
 
 def timed_out(engine: Engine, run: LiveRun, number: int, attempt: int) -> None:
     """An attempt took longer than start_to_close; what it may still report is dropped."""
     opened = run.activities[number]  # type: ignore[index]  # the timer's check has seen it
     turn, policy = engine.turn_now, opened.scheduled.options.retry
-    if engine.in_flight.pop((run.key, number), None) is not None:
-        turn.after_commit(engine.executor.cancel, run.key, number)
+    turn.after.append(_Landed(engine, (run.key, number), attempt, stop=True))
     if not policy.allows(attempt, ("TimeoutError",)):
         engine.fact(run, e.ActivityTimedOut(number, "start_to_close", attempt))
         return
@@ -125,14 +144,16 @@ def timed_out(engine: Engine, run: LiveRun, number: int, attempt: int) -> None:
 def withdraw(engine: Engine, run: LiveRun, number: int) -> None:
     """The code no longer wants the activity: tell the executor, after the commit."""
     engine.starved.pop((run.key, number), None)
-    if engine.in_flight.pop((run.key, number), None) is not None:
-        engine.turn_now.after_commit(engine.executor.cancel, run.key, number)
+    flight = engine.in_flight.get((run.key, number))
+    if flight is not None:
+        engine.turn_now.after.append(_Landed(engine, (run.key, number), flight.attempt, stop=True))
 
 
 def missing(engine: Engine, report: Missing) -> None:
     """The attempt could not begin for want of definitions; it waits, uncounted, until they come."""
     key = (report.run_key, report.activity_id)
-    if engine.in_flight.get(key) != report.attempt:
+    flight = engine.in_flight.get(key)
+    if flight is None or flight.attempt != report.attempt:
         return
     del engine.in_flight[key]
     run = engine.registry.by_key(report.run_key)
@@ -142,9 +163,14 @@ def missing(engine: Engine, report: Missing) -> None:
 
 def feed(engine: Engine) -> None:
     """Definitions have come: hand the waiting attempts to the executor again."""
+    if engine.starved:
+        engine.turn_now.after_commit(_feed, engine)
+
+
+def _feed(engine: Engine) -> None:
     starved, engine.starved = engine.starved, {}
     for key in starved:
         run = engine.registry.by_key(key[0])
         opened = run.activities.get(key[1]) if run is not None and run.activities else None
-        if run is not None and opened is not None:
-            engine.turn_now.after_commit(submit, engine, run, opened, opened.attempt)
+        if run is not None and opened is not None and key not in engine.in_flight:
+            submit(engine, run, opened, opened.attempt)

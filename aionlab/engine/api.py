@@ -18,6 +18,7 @@ VERBS: Final[dict[str, Callable[..., Any]]] = {
     "resume": pausing.resume,
     "suspend": residency.suspend,
     "kill": supervising.kill,
+    "retry": residency.retry,
     "result": looking.result,
     "unwait": looking.unwait,
     "settle": looking.settle,

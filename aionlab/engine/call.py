@@ -11,11 +11,12 @@ class Call:
     LATER: Final = object()
     """Returned by a verb whose answer comes with a later event."""
 
-    __slots__ = ("_reply", "_token", "arguments", "verb")
+    __slots__ = ("_bell", "_reply", "_token", "arguments", "verb")
 
     def __init__(self, verb: str, *arguments: Any) -> None:
         self.verb, self.arguments = verb, arguments
-        self._reply: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
+        self._reply: tuple[bool, Any] | None = None
+        self._bell: SimpleQueue[None] = SimpleQueue()
         self._token = [True]
 
     def take(self) -> bool:
@@ -32,24 +33,31 @@ class Call:
     """The caller's claim: True when no turn has taken the call, which then never happens."""
 
     def answer(self, value: Any) -> None:
-        self._reply.put((True, value))
+        """The engine's answer; the first one stands."""
+        self._set((True, value))
 
     def fail(self, error: BaseException) -> None:
-        self._reply.put((False, error))
+        self._set((False, error))
+
+    def _set(self, reply: tuple[bool, Any]) -> None:
+        if self._reply is None:
+            self._reply = reply
+        self._bell.put(None)
 
     def poll(self, seconds: float = 0.0) -> bool:
-        """Wait at most `seconds` for the answer; whether `outcome` may be called. Takes no lock the engine takes."""
-        try:
-            reply = self._reply.get(seconds > 0, seconds) if seconds > 0 else self._reply.get_nowait()
-        except Empty:
-            return False
-        self._reply.put(reply)
-        return True
+        """Wait at most `seconds` for the answer; whether `outcome` may be called. Takes no lock the engine takes, and an interrupt at
+        any point of it loses nothing."""
+        if self._reply is None and seconds > 0:
+            try:
+                self._bell.get(True, seconds)
+            except Empty:
+                pass
+        return self._reply is not None
 
     def outcome(self) -> Any:
         """The answer; raises what the engine raised. Only after `poll` said True."""
-        ok, value = self._reply.get_nowait()
-        self._reply.put((ok, value))
+        assert self._reply is not None, "no answer yet"
+        ok, value = self._reply
         if ok:
             return value
         raise value

@@ -5,10 +5,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aionlab.core.errors import NondeterminismError
 from aionlab.core.ports import StoredPackage
 from aionlab.replay.process import Code
 
 from . import activities
+from .run import LiveRun
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -21,11 +23,19 @@ def define(engine: Engine, code: Code, package: StoredPackage | None = None, rou
     engine.catalog.add(code, route)
     activities.feed(engine)
     for run in engine.registry:
-        if run.waits_for and run.row.workflow_type == code.workflow_type:
+        if run.row.workflow_type == code.workflow_type and (run.waits_for or _mended(run, code)):
             engine.bring_home(run)
     others = Counter(run.row.version for run in engine.registry if run.row.workflow_type == code.workflow_type)
     del others[code.version]
     return sorted(others.items())
+
+
+def _mended(run: LiveRun, code: Code) -> bool:
+    """Whether a run that diverged has its version's code defined anew."""
+    if not isinstance(run.stuck, NondeterminismError) or run.row.version != code.version:
+        return False
+    run.stuck = None
+    return True
 
 
 def keep_activity(engine: Engine, package: StoredPackage) -> None:

@@ -10,20 +10,34 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from aionlab.core import events as e
 from aionlab.core.clock import Clock
-from aionlab.core.errors import AionError, Fenced, NondeterminismError, StoreError, StoreUnavailable, WorkflowNotFound
+from aionlab.core.errors import (
+    AionError,
+    BadBatch,
+    Fenced,
+    IllegalEvent,
+    NondeterminismError,
+    RunNotFound,
+    SequenceConflict,
+    StoreError,
+    StoreUnavailable,
+    UnknownEventKind,
+    WorkflowNotFound,
+)
 from aionlab.core.events import Recorded
 from aionlab.core.ids import Ids, RunId, WorkflowId
-from aionlab.core.ports import ActivityExecutor, EventStore, Finished, Listener, Missing
+from aionlab.core.ports import ActivityExecutor, EventStore, Finished, Listener, Run
 from aionlab.core.status import Status
 from aionlab.replay.process import Process
 from aionlab.replay.rebuild import Rebuilt, rebuild
 
 from . import activities, recovery, supervising
+from .activities import Flight
 from .call import Call
 from .catalog import Catalog, Loader, NotRunnable
 from .faults import Faults
@@ -31,12 +45,13 @@ from .registry import Registry
 from .run import LiveRun, Recorder
 from .supervision import SupervisionTree
 from .timers import Timers
-from .turn import Turn
+from .turn import Message, Turn
 
 log = logging.getLogger("aionlab.engine")
 GATHER = 20_000
 """Messages taken in one turn at most."""
-Message = Call | Finished | Missing
+UNREADABLE = (UnknownEventKind, IllegalEvent, ValueError, TypeError, LookupError)
+"""What a history raises that is damaged, or was written by a newer aionlab."""
 
 
 class Engine:
@@ -55,8 +70,8 @@ class Engine:
         self.timers = Timers()
         self.faults = Faults()
         self.listeners: list[Listener] = []
-        self.in_flight: dict[tuple[int, int], int] = {}
-        """(run key, activity id) → attempt of what executors are running."""
+        self.in_flight: dict[tuple[int, int], Flight] = {}
+        """(run key, activity id) → the attempt an executor is running."""
         self.starved: dict[tuple[int, int], tuple[str, ...]] = {}
         """Attempts that wait for names to be defined in this kernel."""
         self.halted = ""
@@ -69,11 +84,15 @@ class Engine:
         self.now_turn: Turn | None = None
         self.call: Call | None = None
         """The call whose verb is being carried out."""
-        self._lost: list[LiveRun] = []
-        """Runs a failed turn touched, to be brought back from the log."""
+        self._lost: dict[int, LiveRun] = {}
+        """Runs a failed turn touched, by key, to be brought back from the log."""
         self._again: deque[Message] = deque()
+        self._one_by_one = 0
+        """How many messages are taken in turns of their own, to find the one whose events the store will not have."""
         self._homeless: deque[LiveRun] = deque()
         """Runs to make resident in the next turn."""
+        self._acts: deque[Callable[[], None]] = deque()
+        """What commits have allowed and is not done yet; not empty between turns only when an interrupt cut one short."""
         self._ready: deque[Any] = deque()
         heads = store.heads()
         self._workflow_keys, self._run_keys = heads.workflow_key, heads.run_key
@@ -120,34 +139,47 @@ class Engine:
         if self.halted and not self._revive():
             self._refuse(messages)
             return False
+        self._act()
+        advanced = False
         if not messages and not self._homeless and not self.in_flight and self.recovered:
-            self.clock.advance(self.timers.next_due())
+            advanced = self.clock.advance(self.timers.next_due())
         turn = self.now_turn = Turn(self.clock.now(), bool(self.listeners))
-        current: Message | None = None
         try:
-            if not self.recovered:
-                recovery.recover(self)
-            for _ in range(len(self._homeless)):
-                self._come_home(self._homeless.popleft())
-            self.timers.fire(self, turn.now)
-            for message in messages:
-                current = message
-                self._take(message)
-            current = None
-            moved = bool(messages) or not turn.empty
+            self._carry_out(turn, messages)
+            moved = advanced or bool(messages) or not turn.empty
             if turn.batch.rows:
                 self._commit(turn)
         except StoreError as error:
-            self._abandon(turn, error, messages, None)
+            self._abandon(turn, error, messages)
             return True
-        except Exception as error:  # noqa: BLE001 - a defect of ours must not take the other runs down; it is logged and the turn undone
+        except Exception as error:
             log.exception("a turn failed; what it touched is rebuilt from the log")
-            self._abandon(turn, error, messages, current)
+            self._abandon(turn, error, messages)
             return True
+        except BaseException as error:
+            self._abandon(turn, StoreUnavailable(f"the turn was interrupted by {type(error).__name__}"), messages)
+            raise
         self.turns += 1
-        self._act(turn)
+        self._one_by_one = max(0, self._one_by_one - len(messages))
+        self._committed(turn)
+        self._act()
         self._settle()
         return moved
+
+    def _carry_out(self, turn: Turn, messages: list[Message]) -> None:
+        """Everything of a turn before its commit. `turn.at` is what is being worked on, for blaming it should it fail."""
+        if not self.recovered:
+            recovery.recover(self)
+        for _ in range(len(self._homeless)):
+            turn.at = self._homeless[0]
+            self._come_home(self._homeless[0])
+            self._homeless.popleft()
+        self.timers.fire(self, turn.now)
+        for message in messages:
+            turn.at = message
+            turn.begun += 1
+            self._take(message)
+        turn.at = None
 
     def _gather(self, wait: float | None) -> list[Message]:
         messages: list[Message] = []
@@ -165,47 +197,79 @@ class Engine:
                 messages.append(self.inbox.get_nowait())
         except Empty:
             pass
+        if self._one_by_one and len(messages) > 1:
+            again.extend(messages[1:])
+            del messages[1:]
         return messages
 
     def _take(self, message: Message) -> None:
-        if isinstance(message, Finished):
-            activities.finished(self, message)
-        elif isinstance(message, Missing):
-            activities.missing(self, message)
+        turn = self.turn_now
+        if not isinstance(message, Call):
+            turn.taken.append((message, len(turn.batch.rows)))
+            if isinstance(message, Finished):
+                activities.finished(self, message)
+            else:
+                activities.missing(self, message)
         elif message.take():
-            turn = self.turn_now
-            turn.failed.append(message.fail)
+            turn.taken.append((message, len(turn.batch.rows)))
             self.call = message
             try:
                 value = self.verbs[message.verb](self, *message.arguments)
-            except AionError as error:
-                turn.after_commit(message.fail, error)
-            except NotRunnable as error:
+            except (AionError, NotRunnable) as error:
                 turn.after_commit(message.fail, error)
             else:
                 if value is not Call.LATER:
                     turn.after_commit(message.answer, value)
+                elif len(turn.batch.rows) == turn.taken[-1][1]:
+                    turn.taken.pop()
+
+    def put_off(self) -> object:
+        """Take the call that is being carried out again in the next turn; what its verb returns."""
+        assert self.call is not None
+        self.call.untake()
+        self._again.append(self.call)
+        return Call.LATER
 
     def _commit(self, turn: Turn) -> None:
-        self.faults.point("commit")
-        self.store.commit(turn.batch)
-        self.faults.point("committed")
+        try:
+            self.faults.point("commit")
+            self.store.commit(turn.batch)
+            self.faults.point("committed")
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreUnavailable(f"the store failed with {type(error).__name__}: {error}") from error
+        self._count(turn)
+
+    def _count(self, turn: Turn) -> None:
         self.commits += 1
         self.events += len(turn.batch.rows)
 
-    def _act(self, turn: Turn) -> None:
-        """What the commit allows: answer callers, dispatch attempts, end processes, tell listeners."""
+    def _committed(self, turn: Turn, dispatch: bool = True) -> None:
+        """Queue what the commit allows: end processes, answer callers, dispatch attempts, tell listeners."""
         self.now_turn = None
+        acts = self._acts
         for run in turn.closed:
-            self.retire(run)
-        for act in turn.after:
-            act()
+            acts.append(partial(self.retire, run))
+        acts.extend(turn.after if dispatch else [act for act in turn.after if not getattr(act, "__dispatch__", False)])
         if turn.recorded:
-            for listener in self.listeners:
-                try:
-                    listener(turn.recorded)
-                except Exception:  # noqa: BLE001 - a listener is somebody's screen; what it raises concerns no run
-                    log.exception("a listener raised")
+            acts.append(partial(self._publish, turn.recorded))
+
+    def _act(self) -> None:
+        acts = self._acts
+        while acts:
+            act = acts.popleft()
+            try:
+                act()
+            except Exception:
+                log.exception("what a commit allowed could not be done")
+
+    def _publish(self, recorded: list[Recorded]) -> None:
+        for listener in list(self.listeners):
+            try:
+                listener(recorded)
+            except BaseException:
+                log.exception("a listener raised")
 
     def _settle(self) -> None:
         if self.settlers and self.idle:
@@ -215,52 +279,87 @@ class Engine:
 
     # --- failed commits -------------------------------------------------------------------------------------------------
 
-    def _abandon(self, turn: Turn, error: Exception, messages: list[Message], culprit: Message | None) -> None:
+    def _abandon(self, turn: Turn, error: Exception, messages: list[Message]) -> None:
         """Undo a turn whose commit failed, or may have; memory goes back to what the log shows."""
         self.now_turn = None
         self._ready.clear()
         for run in turn.touched.values():
             self._drop(run)
-        if isinstance(error, StoreError):
-            self.halted = str(error)
+        self._lost |= turn.touched
+        self.timers.put_back(turn.fired)
+        if isinstance(error, StoreError) and not isinstance(error, IllegalEvent):
+            self.halted = str(error) or type(error).__name__
             self.fenced = self.fenced or isinstance(error, Fenced)
-            landed = isinstance(error, StoreUnavailable) and self._landed(turn)
-            if landed:
-                self.commits += 1
-                self.events += len(turn.batch.rows)
-                for run in turn.closed:
-                    self.retire(run)
-                replies = [act for act in turn.after if not getattr(act, "__dispatch__", False)]
-                for act in replies:
-                    act()
-            else:
-                for fail in turn.failed:
-                    fail(error)
-                self._again.extend(turn.completions)
-        else:
-            for message in messages:
-                if message is culprit:
-                    if isinstance(message, Call):
-                        message.fail(error)
-                elif isinstance(message, Call):
-                    message.untake()
-                    self._again.append(message)
+        if isinstance(error, StoreUnavailable) and self._landed(turn):
+            self._count(turn)
+            self._committed(turn, dispatch=False)
+            self._act()
+            return
+        blamed = self._blame(turn, error)
+        for place, (message, _) in enumerate(turn.taken):
+            if place not in blamed:
+                self._again.append(message)
+            if isinstance(message, Call):
+                if place in blamed:
+                    message.fail(error)
                 else:
-                    self._again.append(message)
-        self._lost += [run for run in turn.touched.values() if run not in self._lost]
-        if not isinstance(error, StoreError):
+                    message.untake()
+        self._again.extend(messages[turn.begun :])
+        if self.fenced:
+            self._leave_waiting(error)
+        if not self.halted:
             self._revive()
+
+    def _blame(self, turn: Turn, error: Exception) -> set[int]:
+        """Which of the taken messages, by place, a failed turn's error is for; the others are taken again in a later turn. A run that
+        fails by a defect of ours, or whose events the store will not have, is stuck."""
+        calls = {place for place, (message, _) in enumerate(turn.taken) if isinstance(message, Call)}
+        if isinstance(error, SequenceConflict):
+            keys = {run.recorder.key for run in turn.touched.values() if run.workflow_id == error.workflow_id}
+            rows = turn.batch.rows
+            ends = [start for _, start in turn.taken[1:]] + [len(rows)]
+            return {place for place in calls if any(row[0] in keys for row in rows[turn.taken[place][1] : ends[place]])}
+        if isinstance(error, BadBatch):
+            if len(turn.taken) > 1:
+                self._one_by_one = len(turn.taken)
+                return set()
+            for run in turn.touched.values():
+                run.stuck = error
+            return set(range(len(turn.taken)))
+        if isinstance(error, StoreError) and not isinstance(error, IllegalEvent):
+            return calls
+        at = turn.at
+        if at is None:
+            self.halted = f"{type(error).__name__}: {error}"
+            return calls
+        culprit = at if isinstance(at, LiveRun) else None if isinstance(at, Call) else self.registry.by_key(at.run_key)
+        if culprit is not None:
+            culprit.stuck = error
+            self._lost[culprit.key] = culprit
+            self._homeless = deque(run for run in self._homeless if run is not culprit)
+        return {place for place, (message, _) in enumerate(turn.taken) if message is at}
 
     def _landed(self, turn: Turn) -> bool:
         """Whether the log shows a batch of unknown outcome; asks until the store answers or says that it cannot."""
-        workflow_key, expected = next(iter(turn.batch.expected.items()))
-        run = next(run for run in turn.touched.values() if run.recorder.key == workflow_key)
-        for _ in range(3):
-            try:
-                return self.store.head(run.workflow_id) > expected
-            except StoreError:
-                continue
+        for workflow_key, expected in turn.batch.expected.items():
+            run = next(run for run in turn.touched.values() if run.recorder.key == workflow_key)
+            for _ in range(3):
+                try:
+                    return self.store.head(run.workflow_id) > expected
+                except StoreError:
+                    continue
+            break
         return False
+
+    def _leave_waiting(self, error: Exception) -> None:
+        """Nothing will be recorded here any more: tell everyone who waits for something to be."""
+        for call in self.settlers:
+            call.fail(error)
+        self.settlers.clear()
+        for run in self.registry:
+            waiters, run.waiters = run.waiters, None
+            for waiter in waiters or ():
+                waiter.fail(error)
 
     def _drop(self, run: LiveRun) -> None:
         if run.process is not None:
@@ -274,20 +373,22 @@ class Engine:
             return False
         try:
             while self._lost:
-                run = self._lost[-1]
-                history = self.store.run_history(run.key)
-                if not history:
+                run = next(iter(self._lost.values()))
+                history = self.recall(run)
+                run.recorder.head = self.store.head(run.workflow_id)
+                if history == []:
                     self.registry.remove(run)
+                    waiters, run.waiters = run.waiters, None
+                    for waiter in waiters or ():
+                        waiter.fail(RunNotFound(run.workflow_id, run.run_id))
+                elif run.closed:
+                    self.retire(run)
                 else:
-                    run.recorder.head = self.store.head(run.workflow_id)
-                    run.refold(history)
-                    if run.closed:
-                        self.retire(run)
-                    else:
-                        self._homeless.append(run)
-                self._lost.pop()
+                    self.registry.insert(run)
+                    self._homeless.append(run)
+                del self._lost[run.key]
         except StoreError as error:
-            self.halted = str(error)
+            self.halted = str(error) or type(error).__name__
             return False
         self.halted = ""
         return True
@@ -315,7 +416,7 @@ class Engine:
         assert process is not None
         try:
             answers = process.deliver(fact, turn.now)
-        except Exception as error:  # noqa: BLE001 - an engine-side exception is a crash of the process, handled by its supervisor
+        except Exception as error:
             log.exception("process %s of %s crashed", run.pid, run.workflow_id)
             turn.record(run, fact, deferred=True)
             supervising.crash(self, run, f"{type(error).__name__}: {error}")
@@ -332,7 +433,7 @@ class Engine:
             assert process is not None
             try:
                 answers = process.deliver(recorded.event, recorded.at)
-            except Exception as error:  # noqa: BLE001 - as in `fact`
+            except Exception as error:
                 log.exception("process %s of %s crashed", run.pid, run.workflow_id)
                 supervising.crash(self, run, f"{type(error).__name__}: {error}")
                 return
@@ -356,7 +457,7 @@ class Engine:
     def new_run_keys(self, workflow_id: WorkflowId) -> tuple[Recorder, int]:
         """The recorder of a workflow id (a new one for a new id) and a fresh run key."""
         self._run_keys += 1
-        live = self.registry.get(workflow_id)
+        live = self.turn_now.planned.get(workflow_id) or self.registry.get(workflow_id)
         if live is not None:
             return live.recorder, self._run_keys
         key = self.store.workflow_key(workflow_id)
@@ -380,7 +481,9 @@ class Engine:
             if run.key in turn.touched:
                 self._homeless.append(run)
                 return False
-            history = self.store.run_history(run.key)
+            history = self.recall(run)
+            if history is None:
+                return False
         run.waits_for = ""
         try:
             rebuilt = self.rebuild(run, history)
@@ -389,6 +492,12 @@ class Engine:
             return False
         except (NotRunnable, WorkflowNotFound) as error:
             run.waits_for = error.why if isinstance(error, NotRunnable) else f"code of {run.row.workflow_type} ({run.row.version[:7]})"
+            return False
+        except StoreError:
+            raise
+        except Exception as error:
+            log.exception("%s cannot be replayed", run.workflow_id)
+            run.stuck = error
             return False
         run.stuck = None
         run.process = rebuilt.process
@@ -399,6 +508,16 @@ class Engine:
         self.tree.place(run, turn.now)
         self.flush(run)
         return True
+
+    def recall(self, run: LiveRun) -> list[Recorded] | None:
+        """Fold the run anew from the store, and its events; None when they cannot be read, and the run is stuck for it."""
+        try:
+            history = self.store.run_history(run.key)
+            run.refold(history)
+        except UNREADABLE as error:
+            run.unreadable(error)
+            return None
+        return history
 
     def rebuild(self, run: LiveRun, history: list[Recorded]) -> Rebuilt:
         self.catalog.resolve(run.row.workflow_type, run.row.version)
@@ -419,24 +538,35 @@ class Engine:
         if run.key in self.turn_now.touched:
             self._homeless.append(run)
             return
-        history = self.store.run_history(run.key)
-        run.refold(history)
-        self.make_resident(run, history)
+        self.revive(run, self.recall(run))
+
+    def revive(self, run: LiveRun, history: list[Recorded] | None) -> None:
+        """Everything an open run has going: its timers, the attempts that should be running, and its process where it can have one."""
         self.timers.arm_all(run)
         activities.resume(self, run)
+        if history is not None and run.stuck is None:
+            self.make_resident(run, history)
+
+    def adopt(self, row: Run, why: BaseException) -> LiveRun:
+        """An open run that is not in memory, in memory but stuck: what is sent to it is recorded and waits."""
+        run = LiveRun(row, Recorder(row.workflow_id, row.workflow_key, self.store.head(row.workflow_id)))
+        if self.recall(run) is not None:
+            run.stuck = why
+        self.registry.insert(run)
+        return run
 
     def retire(self, run: LiveRun) -> None:
         """A closed run leaves memory once its waiters are served."""
         self._drop(run)
-        for key in [key for key in self.in_flight if key[0] == run.key] if self.in_flight else ():
-            del self.in_flight[key]
-            self.executor.cancel(*key)
-        for key in [key for key in self.starved if key[0] == run.key] if self.starved else ():
-            del self.starved[key]
         self.registry.remove(run)
         waiters, run.waiters = run.waiters, None
         for waiter in waiters or ():
             waiter.answer((run.workflow_id, run.run_id, run.outcome))
+        for number in run.left:
+            key = (run.key, number)
+            self.starved.pop(key, None)
+            if self.in_flight.pop(key, None) is not None:
+                self.executor.cancel(*key)
 
     def find(self, workflow_id: str, run_id: str | None = None) -> LiveRun | None:
         return self.registry.get(WorkflowId(workflow_id), None if run_id is None else RunId(run_id))

@@ -4,12 +4,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aionlab.core import events as e
-from aionlab.core.errors import NondeterminismError, QueryFailed
+from aionlab.core.errors import NondeterminismError, QueryFailed, WorkflowNotFound
 from aionlab.core.events import Recorded
 from aionlab.core.names import check_name
 from aionlab.core.ports import Run
 from aionlab.core.snapshots import Entry, Node, Progress
 from aionlab.core.status import Status
+from aionlab.replay.process import Process
 
 from .addressing import any_run, open_run
 from .call import Call
@@ -28,8 +29,10 @@ def result(engine: Engine, workflow_id: str, run_id: str | None = None) -> Outco
     row = any_run(engine, workflow_id, run_id)
     run = engine.find(row.workflow_id, row.run_id)
     if run is None and not row.status.closed:
-        open_run(engine, workflow_id, run_id)
-    if run is None or run.closed:
+        run = open_run(engine, workflow_id, run_id)
+    if run is not None and run.outcome is not None:
+        return row.workflow_id, row.run_id, run.outcome
+    if run is None:
         ended = next(r.event for r in reversed(engine.store.run_history(row.key)) if type(r.event) in e.TERMINAL)
         return row.workflow_id, row.run_id, ended
     assert engine.call is not None
@@ -55,25 +58,41 @@ def settle(engine: Engine) -> object:
     return Call.LATER
 
 
-def query(engine: Engine, workflow_id: str, name: str, payload: e.Payload, run_id: str | None = None) -> e.Payload:
+def query(engine: Engine, workflow_id: str, name: str, payload: e.Payload, run_id: str | None = None) -> e.Payload | object:
     """Ask a run's handler; a closed run is replayed for it. Raises RunNotFound, QueryFailed."""
-    check_name("query name", name)
+    name = check_name("query name", name)
     row = any_run(engine, workflow_id, run_id)
     run = engine.find(row.workflow_id, row.run_id)
     if run is not None and not run.closed:
         if run.process is None and not run.stuck:
             engine.make_resident(run)
-        if run.process is None:
-            raise QueryFailed(workflow_id, name, f"the run is not in memory: {run.stuck or run.waits_for or 'its last events are being committed'}")
-        return run.process.query(name, payload)
+        if run.process is not None:
+            return _ask(engine, run, run.process, name, payload)
+        if not (run.stuck or run.waits_for):
+            return engine.put_off()
+        raise QueryFailed(workflow_id, name, f"the run is not in memory: {run.stuck or run.waits_for}")
+    if run is not None:
+        return engine.put_off()
     history = engine.store.run_history(row.key)
     scratch = LiveRun(row, engine_recorder(row))
     scratch.refold(history)
     try:
         rebuilt = engine.rebuild(scratch, history)
-    except (NotRunnable, NondeterminismError) as error:
+    except (NotRunnable, WorkflowNotFound, NondeterminismError) as error:
         raise QueryFailed(workflow_id, name, f"the run is {row.status.value} and cannot be replayed: {error}") from error
-    return rebuilt.process.query(name, payload)
+    try:
+        return rebuilt.process.query(name, payload)
+    finally:
+        rebuilt.process.close()
+
+
+def _ask(engine: Engine, run: LiveRun, process: Process, name: str, payload: e.Payload) -> e.Payload:
+    """Query a run in memory. One whose handler tried to act is rebuilt from its history, so that nothing of the attempt is left."""
+    try:
+        return process.query(name, payload)
+    finally:
+        if process.meddled:
+            engine.turn_now.after_commit(engine.suspend, run)
 
 
 def engine_recorder(row: Run) -> Any:

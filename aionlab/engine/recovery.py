@@ -4,11 +4,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from aionlab.core.errors import AionError
+from aionlab.core.errors import IllegalEvent, StoreError, UnknownEventKind
 from aionlab.core.events import Recorded
 from aionlab.core.ports import Run
 
-from . import activities
 from .run import LiveRun, Recorder
 
 if TYPE_CHECKING:
@@ -18,23 +17,31 @@ log = logging.getLogger("aionlab.engine")
 
 
 def recover(engine: Engine) -> None:
-    """Recover every open run; those that cannot run here yet wait and say why, those that diverge are stuck and say where."""
-    recorders: dict[int, Recorder] = {}
-    for row, head, history in engine.store.open_histories():
-        try:
-            _recover_one(engine, row, head, history, recorders)
-        except AionError as error:
-            log.error("%s (run %s) could not be recovered and is skipped: %s", row.workflow_id, row.run_id, error)
+    """Recover every open run; those that cannot run here yet wait and say why, those that diverge are stuck and say where.
+
+    What is back already (the store failed half-way, and this is the next attempt) is left as it is.
+    """
+    try:
+        for row, head, history in engine.store.open_histories():
+            _recover_one(engine, row, head, history)
+    except Exception as error:
+        if isinstance(error, StoreError) and not isinstance(error, UnknownEventKind | IllegalEvent):
+            raise
+        log.warning("a history cannot be read, so runs are recovered one by one: %s: %s", type(error).__name__, error)
+        for row in sorted([*engine.store.active(), *engine.store.paused()], key=lambda row: row.key):
+            _recover_one(engine, row, engine.store.head(row.workflow_id), None)
     engine.recovered = True
 
 
-def _recover_one(engine: Engine, row: Run, head: int, history: list[Recorded], recorders: dict[int, Recorder]) -> None:
-    recorder = recorders.get(row.workflow_key)
-    if recorder is None:
-        recorder = recorders[row.workflow_key] = Recorder(row.workflow_id, row.workflow_key, head)
-    run = LiveRun(row, recorder)
-    run.refold(history)
+def _recover_one(engine: Engine, row: Run, head: int, history: list[Recorded] | None) -> None:
+    if engine.registry.by_key(row.key) is not None:
+        return
+    run = engine.turn_now.at = LiveRun(row, Recorder(row.workflow_id, row.workflow_key, head))
+    if history is None:
+        history = engine.recall(run)
+    else:
+        run.refold(history)
     engine.registry.insert(run)
-    engine.make_resident(run, history)
-    engine.timers.arm_all(run)
-    activities.resume(engine, run)
+    if history is None:
+        log.error("%s (run %s) could not be recovered and is skipped: %s", row.workflow_id, row.run_id, run.stuck)
+    engine.revive(run, history)

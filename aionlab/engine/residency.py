@@ -21,6 +21,17 @@ def suspend(engine: Engine, workflow_id: str, run_id: str | None = None) -> None
         engine.suspend(run)
 
 
+def retry(engine: Engine, workflow_id: str, run_id: str | None = None) -> bool:
+    """Try again to bring a stuck or waiting run to memory, once what was in its way is mended; False when it is there already."""
+    run = open_run(engine, workflow_id, run_id)
+    if run.process is not None:
+        return False
+    run.stuck = None
+    engine.tree.ensure(run.row.workflow_type, engine.turn_now.now)
+    engine.bring_home(run)
+    return True
+
+
 def skip(engine: Engine, length: Micros) -> Micros:
     """Move a virtual clock forward; what has come due by then fires in due order, each at its own time. The new time."""
     _virtual(engine)

@@ -41,7 +41,7 @@ class LiveRun:
     """An open run. `process` is None while it is not resident; `stuck` says why it cannot go on, when it cannot."""
 
     __slots__ = (
-        "activities", "attributes", "cancel_requested", "deferred", "outcome", "pid", "process", "recorder", "row", "signal_keys", "started", "status",
+        "activities", "attributes", "cancel_requested", "deferred", "left", "outcome", "pid", "process", "recorder", "row", "signal_keys", "started", "status",
         "stuck", "timers", "waiters", "waits_for",
     )  # fmt: skip
 
@@ -64,6 +64,8 @@ class LiveRun:
         self.timers: dict[int, Micros] | None = None
         self.deferred: deque[Recorded] | None = None
         """Facts recorded and not delivered, in order; only meaningful while there is no process, or it is paused."""
+        self.left: tuple[int, ...] = ()
+        """Activities that were open when the run closed."""
         self.cancel_requested = False
         self.signal_keys: set[str] | None = None
         self.attributes: Mapping[str, Any] = self.row.attributes
@@ -139,6 +141,7 @@ class LiveRun:
                 self.attributes = {name: value for name, value in merged.items() if value is not None}
             case _ if type(event) in e.TERMINAL:
                 self.outcome = event
+                self.left = tuple(self.activities or ())
                 self.activities = self.timers = self.deferred = None
             case _:
                 pass
@@ -149,6 +152,12 @@ class LiveRun:
         self.attributes = {}
         for recorded in history:
             self.fold(recorded.event)
+
+    def unreadable(self, error: BaseException) -> None:
+        """The recorded events cannot be folded: the run keeps the status it is listed with, and is stuck."""
+        self._blank()
+        self.status = self.row.status
+        self.stuck = error
 
     def defer(self, recorded: Recorded) -> None:
         if not is_fact(recorded.event):

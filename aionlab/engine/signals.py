@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from aionlab.core import events as e
-from aionlab.core.errors import AionError, RunClosed, RunNotFound
+from aionlab.core.errors import AionError, RunNotFound
 from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.names import check_name
 
 from .addressing import open_run
+from .run import LiveRun
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -63,7 +64,7 @@ class Seam:
         run = self._engine.find(workflow_id, run_id)
         if run is None:
             row = self._engine.store.run(WorkflowId(workflow_id), None if run_id is None else RunId(run_id))
-            return Unknown() if row is None else Terminal(row.status.value)
+            return Unknown() if row is None else Terminal(row.status.value) if row.status.closed else NonResident()
         if run.closed:
             return Terminal(str(run.status))
         return Resident(run.pid) if run.can_step else NonResident()
@@ -71,7 +72,7 @@ class Seam:
     def deliver(self, pid: int, signal: e.SignalReceived) -> None:
         """Record the signal and step the process with this pid. Raises SeamRefused when no workflow process has it."""
         found = self._engine.tree.by_pid(pid)
-        if found is None or not hasattr(found, "recorder"):
+        if not isinstance(found, LiveRun):
             raise SeamRefused(f"pid {pid} is no workflow process; signals are delivered to those alone")
         self._engine.fact(found, signal)
 
@@ -86,19 +87,15 @@ def signal(
 
     Raises InvalidName, RunNotFound, RunClosed with nothing written.
     """
-    check_name("workflow id", workflow_id)
-    check_name("signal name", name)
+    workflow_id = check_name("workflow id", workflow_id)
+    name = check_name("signal name", name)
     if idempotency_key is not None:
-        check_name("idempotency key", idempotency_key)
+        idempotency_key = check_name("idempotency key", idempotency_key)
     seam = Seam(engine)
     match seam.where(workflow_id, run_id):
-        case Unknown():
+        case Unknown() | Terminal():
             open_run(engine, workflow_id, run_id)
             raise RunNotFound(workflow_id, run_id)
-        case Terminal(status):
-            run = engine.find(workflow_id, run_id)
-            row = engine.store.run(WorkflowId(workflow_id), None if run_id is None else RunId(run_id))
-            raise RunClosed(workflow_id, run.run_id if run else row.run_id if row else "", status)
         case residence:
             run = open_run(engine, workflow_id, run_id)
             if idempotency_key is not None and run.has_signal_key(idempotency_key):

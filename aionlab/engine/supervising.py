@@ -67,10 +67,10 @@ def kill(engine: Engine, pid: int) -> str:
         return f"pid {pid} gone (killed); " + _carry_out(engine, decision, None, found.name)
     for run in engine.registry:
         for number, opened in (run.activities or {}).items():
-            if opened.pid == pid:
+            if opened.pid == pid and (run.key, number) in engine.in_flight:
                 failure = Failure("Killed", f"attempt {opened.attempt} was killed", ("Killed",))
-                engine.executor.cancel(run.key, number)
                 engine.submit(Finished(run.key, number, opened.attempt, None, failure))
+                engine.turn_now.after_commit(engine.executor.cancel, run.key, number)
                 return f"pid {pid} gone (killed); attempt {opened.attempt} of {opened.scheduled.activity_type}#{number} has failed"
     raise ProcessNotFound(pid)
 

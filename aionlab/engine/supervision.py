@@ -86,14 +86,15 @@ class SupervisionTree:
         return self._pids
 
     def ensure(self, workflow_type: str, now: Micros) -> Supervisor:
-        """The type's supervisor, started when there is none."""
+        """The type's supervisor, started when there is none or it was given up."""
         supervisor = self.supervisors.get(workflow_type)
-        if supervisor is None:
+        if supervisor is None or supervisor.down:
             supervisor = self.supervisors[workflow_type] = Supervisor(workflow_type, self.next_pid(), now)
         return supervisor
 
     def place(self, run: LiveRun, now: Micros) -> None:
-        self.ensure(run.row.workflow_type, now).children[run.pid] = run
+        supervisor = self.supervisors.get(run.row.workflow_type) or self.ensure(run.row.workflow_type, now)
+        supervisor.children[run.pid] = run
 
     def remove(self, run: LiveRun) -> None:
         supervisor = self.supervisors.get(run.row.workflow_type)

@@ -58,24 +58,31 @@ class Timers:
 
     def fire(self, engine: Engine, now: Micros) -> None:
         """Deliver everything due by `now`, in order of due time, then of arming."""
-        heap = self._heap
+        heap, turn = self._heap, engine.turn_now
         while heap and heap[0][0] <= now:
             entry = heapq.heappop(heap)
             if not _live(engine, entry):
                 continue
+            turn.fired.append(entry)
             _, _, key, kind, number, attempt = entry
-            run = engine.registry.by_key(key)
+            run = turn.at = engine.registry.by_key(key)
             assert run is not None
             if kind == TIMER:
                 if number == e.DEADLINE:
-                    engine.turn_now.record(run, e.WorkflowTimedOut(entry[0]))
+                    turn.record(run, e.WorkflowTimedOut(entry[0]))
                 else:
                     engine.fact(run, e.TimerFired(number))
             elif kind == RETRY:
                 activities.begin(engine, run, run.activities[number])  # type: ignore[index]  # `_live` has seen it
             else:
                 activities.timed_out(engine, run, number, attempt)
+        turn.at = None
         self.prune(engine)
+
+    def put_back(self, entries: list[_Entry]) -> None:
+        """Entries taken off in a turn that was undone."""
+        for entry in entries:
+            heapq.heappush(self._heap, entry)
 
 
 def _live(engine: Engine, entry: _Entry) -> bool:
@@ -88,4 +95,7 @@ def _live(engine: Engine, entry: _Entry) -> bool:
     opened = run.activities.get(number) if run.activities else None
     if opened is None or opened.attempt != attempt:
         return False
-    return opened.next_attempt_at == due if kind == RETRY else opened.next_attempt_at is None
+    if kind == RETRY:
+        return opened.next_attempt_at == due
+    flight = engine.in_flight.get((key, number))
+    return flight is not None and flight.attempt == attempt and flight.due == due

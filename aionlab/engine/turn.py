@@ -8,12 +8,17 @@ from aionlab.core import events as e
 from aionlab.core.clock import Micros
 from aionlab.core.codec import pack
 from aionlab.core.events import Recorded, is_fact
-from aionlab.core.ports import Batch, Finished, RunChange, Timer
+from aionlab.core.ids import WorkflowId
+from aionlab.core.ports import Batch, Finished, Missing, RunChange, Timer
 
+from .call import Call
 from .run import LiveRun
+
+Message = Call | Finished | Missing
 
 FLAGS = 1
 """Engine-behaviour flags in force."""
+_DELIVERED, _DEFERRED = FLAGS << 1, FLAGS << 1 | 1
 _PLAIN = frozenset({e.ActivityScheduled, e.ActivityStarted, e.ActivityCompleted, e.ActivityFailed, e.ActivityTimedOut, e.SignalReceived,
                     e.ActivityCancelRequested, e.ActivityCancelled})  # fmt: skip
 
@@ -21,7 +26,7 @@ _PLAIN = frozenset({e.ActivityScheduled, e.ActivityStarted, e.ActivityCompleted,
 class Turn:
     """Facts and answers in, one batch out. Nothing here is visible to anyone before `commit` has succeeded."""
 
-    __slots__ = ("after", "batch", "closed", "completions", "failed", "heard", "now", "recorded", "touched")
+    __slots__ = ("after", "at", "batch", "begun", "closed", "fired", "heard", "now", "planned", "recorded", "taken", "touched")
 
     def __init__(self, now: Micros, heard: bool) -> None:
         self.now = now
@@ -31,34 +36,40 @@ class Turn:
         self.touched: dict[int, LiveRun] = {}
         self.after: list[Callable[[], None]] = []
         """What to do after the commit, in order."""
-        self.failed: list[Callable[[BaseException], None]] = []
-        """What to do instead when the commit failed."""
-        self.completions: list[Finished] = []
-        """Consumed completions, to be offered again when the commit failed."""
+        self.at: Message | LiveRun | None = None
+        """What is being worked on."""
+        self.begun = 0
+        """How many messages were begun."""
+        self.taken: list[tuple[Message, int]] = []
+        """Messages carried out, each with the number of rows before it; to be failed or offered again when the commit failed."""
+        self.fired: list[Any] = []
+        """Entries taken off the timers' heap, to be put back when the commit failed."""
+        self.planned: dict[WorkflowId, LiveRun] = {}
+        """The newest run this turn starts, by workflow id."""
         self.recorded: list[Recorded] = []
         self.closed: list[LiveRun] = []
 
     def record(self, run: LiveRun, event: e.Event, deferred: bool = False) -> None:
         """Put an event behind the run's history and fold it into the run."""
         run.fold(event)
-        recorder = run.recorder
-        batch = self.batch
-        key = run.row.key
-        if recorder.key not in batch.expected:
-            batch.expected[recorder.key] = recorder.head
+        recorder, batch, key = run.recorder, self.batch, run.row.key
         if key not in self.touched:
             self.touched[key] = run
+            batch.expected.setdefault(recorder.key, recorder.head)
         recorder.head = seq = recorder.head + 1
         code, ref, data, payload = pack(event)
-        batch.rows.append((recorder.key, seq, key, self.now, code, FLAGS << 1 | deferred, ref, data, payload))
+        batch.rows.append((recorder.key, seq, key, self.now, code, _DEFERRED if deferred else _DELIVERED, ref, data, payload))
         if type(event) not in _PLAIN:
             self._project(run, event)
         if deferred or self.heard:
-            recorded = Recorded(seq, self.now, run.workflow_id, run.run_id, event, deferred, FLAGS)
-            if deferred and is_fact(event):
-                run.defer(recorded)
-            if self.heard:
-                self.recorded.append(recorded)
+            self._envelop(run, event, seq, deferred)
+
+    def _envelop(self, run: LiveRun, event: e.Event, seq: int, deferred: bool) -> None:
+        recorded = Recorded(seq, self.now, run.workflow_id, run.run_id, event, deferred, FLAGS)
+        if deferred and is_fact(event):
+            run.defer(recorded)
+        if self.heard:
+            self.recorded.append(recorded)
 
     def _project(self, run: LiveRun, event: e.Event) -> None:
         """The rows of other tables that an event changes."""

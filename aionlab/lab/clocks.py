@@ -52,4 +52,4 @@ def _duration(text: str) -> str | float:
 @verb("settle", options=(TIMEOUT,), example="%settle --timeout 10s")
 def settle(ask: Request) -> Any:
     """Wait until nothing moves: every run waits for a signal, a timer or a retry."""
-    waiting.settle(ask.lab, seconds(ask, "timeout"))
+    waiting.settle(ask.lab, seconds(ask, "timeout"), ask.session.notice)

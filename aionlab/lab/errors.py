@@ -36,6 +36,17 @@ class CellSyntaxError(UsageError):
         return self.message
 
 
+class NotSettled(AionError, TimeoutError):
+    """The wait for the engine to be idle ended; what moves goes on."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"something still moves after {self.seconds:g} s; %tree shows what"
+
+
 def render_as(error: E, lines: Callable[[], list[str]]) -> E:
     """The same error, shown as these lines."""
     try:
@@ -63,7 +74,7 @@ def coloured(shell: Shell) -> bool:
 def show_here(error: BaseException, shell: Shell, cell: str | None = None) -> BaseException:
     """The error as a magic lets it out: ours in one line, an outcome with the workflow's own frames, anything else with the frames
     from the user's code on (`cell`: file name of the cell whose body ran)."""
-    if hasattr(error, "_render_traceback_"):
+    if "_render_traceback_" in vars(error):
         return error
     colour = coloured(shell)
     match error:
@@ -77,6 +88,49 @@ def show_here(error: BaseException, shell: Shell, cell: str | None = None) -> Ba
             return one_line(error, str(error) or "stopped", colour)
         case _:
             return render_as(error, lambda: _user_frames(error, shell, cell))
+
+
+def install(shell: Shell) -> None:
+    """From now on our errors also show without our own frames when they leave plain Python, `h.result()` or `lab.start(…)`."""
+
+    def render(error: AionError) -> list[str]:
+        return _in_cell(error, shell)
+
+    AionError._render_traceback_ = render  # type: ignore[attr-defined]
+
+
+def uninstall() -> None:
+    if "_render_traceback_" in vars(AionError):
+        del AionError._render_traceback_  # type: ignore[attr-defined]
+
+
+def _in_cell(error: AionError, shell: Shell) -> list[str]:
+    """The user's frames down to the call of ours, the workflow's own frames, the message."""
+    frames = _without_ours(error.__traceback__)
+    lines: list[str] = []
+    if frames is not None:
+        # A stand-in, because the cause would be drawn too, and its frames are in the record.
+        shown = shell.InteractiveTB.structured_traceback(type(error), Exception(str(error)), frames, tb_offset=0)
+        lines = list(shown[:-1])
+    if isinstance(error, OutcomeError):
+        lines += _outcome(error)
+    return lines + _headline(type(error).__name__, str(error), coloured(shell))
+
+
+def _without_ours(frames: TracebackType | None) -> TracebackType | None:
+    if frames is None:
+        return None
+    rest = _without_ours(frames.tb_next)
+    if _module(frames) in _OURS:
+        return rest
+    return TracebackType(rest, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
+
+
+_OURS = ("aionlab", "IPython", "ipykernel", "traitlets")
+
+
+def _module(frames: TracebackType) -> str:
+    return str(frames.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def _outcome(error: OutcomeError) -> list[str]:
@@ -118,10 +172,9 @@ def user_traceback(frames: TracebackType | None, cell: str | None = None) -> Tra
             at = at.tb_next
     at, inside = frames, False
     while at is not None:
-        module = at.tb_frame.f_globals.get("__name__", "")
-        ours = str(module).split(".")[0] in ("aionlab", "IPython", "ipykernel", "traitlets")
+        ours = _module(at) in _OURS
         if inside and not ours and at.tb_frame.f_code.co_filename != LINE:
             return at
-        inside = inside or str(module).startswith("aionlab.")
+        inside = inside or _module(at) == "aionlab"
         at = at.tb_next
     return None

@@ -47,7 +47,7 @@ def events(ask: Request) -> Any:
         case ["json"]:
             return handle.history().to_json()
         case ["full"]:
-            return handle.history().to_frame()
+            return handle.events(full=True)
         case _:
             return handle.events()
 

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aionlab.core.errors import AionError, StoreLocked, StoreReadOnly
+from aionlab.core.errors import AionError, StoreReadOnly
+from aionlab.core.status import Status
 
+from . import errors
 from .automagic import PlainNames, TrailingQuestion
 from .completion import Matcher
 from .magics import AionMagics, perform
@@ -46,20 +48,25 @@ class Session:
     @property
     def lab(self) -> Lab:
         """The lab magics speak to; opened now if loading could not."""
-        mine: Any = self.shell.user_ns.get("lab")
-        if _is_lab(mine) and not getattr(mine, "closed", False):
-            return mine
-        if self._lab is None or getattr(self._lab, "closed", False):
+        mine = self.shell.user_ns.get("lab")
+        if _is_open_lab(mine):
+            return self._adopt(mine)
+        if self._lab is None or self._lab.closed:
             self.open()
         assert self._lab is not None
         return self._lab
+
+    def _adopt(self, lab: Lab) -> Lab:
+        """Workflows of plain cells are captured when they are first started, from the cells this session remembers."""
+        lab.library.ledger = self.ledger
+        return lab
 
     def open(self, path: str | None = None, *, takeover: bool = False) -> Lab:
         """Open a database (the configured one by default) and make it the notebook's lab. The lab of before stays open for
         the handles that belong to it until the session ends, unless it is the same file."""
         path = path or self.configured_path()
         seed, clock = self.determinism()
-        lab = self.opener(path, clock=clock, deterministic=seed, takeover=takeover)
+        lab = self._adopt(self.opener(path, clock=clock, deterministic=seed, takeover=takeover))
         if self._lab is not None and self._lab is not lab:
             self._lab.close()
         self._lab = lab
@@ -90,7 +97,7 @@ class Session:
     def check_writable(self) -> None:
         """Raises StoreReadOnly, with the ways out, when another kernel owns the lab."""
         lab = self.lab
-        if getattr(lab, "readonly", False):
+        if lab.readonly:
             raise StoreReadOnly(observing(lab))
 
     # --- what cells see ----------------------------------------------------------------------------------------------
@@ -113,15 +120,13 @@ class Session:
 
     def banner(self, lab: Lab) -> str:
         """One line: which file, and what comes back."""
-        if getattr(lab, "readonly", False):
+        if lab.readonly:
             return observing(lab)
         parts = [f"aionlab: {_shown(lab.path)}"]
         seed, clock = self.determinism()
         if clock == "virtual":
             parts.append("virtual clock" + (f", seed {seed}" if seed is not None else ""))
-        returning = len(lab.runs(status="Running"))
-        if returning:
-            parts.append(f"{returning} run{'s' if returning > 1 else ''} come{'' if returning > 1 else 's'} back in the background")
+        parts += _returning(lab)
         parts.append("%aion help")
         return " · ".join(parts)
 
@@ -134,6 +139,7 @@ class Session:
 
         shell = self.shell
         shell.register_magics(self.magics)
+        errors.install(shell)
         self._checker = PlainNames(shell=shell, prefilter_manager=shell.prefilter_manager, parent=shell.prefilter_manager)  # type: ignore[no-untyped-call]
         self._checker.names = frozenset(self.magics.magics["line"])
         shell.input_transformer_manager.token_transformers.append(TrailingQuestion)
@@ -144,13 +150,13 @@ class Session:
         self._seed_ledger()
         for name, value in {"workflow": workflow, "activity": activity, "Retry": Retry}.items():
             self._bind(name, value)
-        if _is_lab(shell.user_ns.get("lab")) and not getattr(shell.user_ns["lab"], "closed", False):
-            line = self.banner(shell.user_ns["lab"])
+        if _is_open_lab(shell.user_ns.get("lab")):
+            line = self.banner(self._adopt(shell.user_ns["lab"]))
         else:
             try:
                 line = self.banner(self.open())
-            except AionError as error:
-                line = f"aionlab: {error}"
+            except AionError as reason:
+                line = f"aionlab: {reason}"
         taken = f" · %aion VERB for {', '.join(sorted(self.taken))}: another extension has those names" if self.taken else ""
         if self.magics.banner:
             print(line + taken)  # noqa: T201 - the one line of `%load_ext`
@@ -176,6 +182,7 @@ class Session:
         shell.magics_manager.registry.pop("AionMagics", None)
         if self.magics in shell.configurables:
             shell.configurables.remove(self.magics)
+        errors.uninstall()
         shell.drop_by_id(self._put)
         self._put.clear()
         if self._lab is not None:
@@ -184,8 +191,8 @@ class Session:
 
     def _bind(self, name: str, value: Any, over: Any = None) -> None:
         """Put a name into the notebook unless it is the user's (`over`: our own value of before)."""
-        current = self.shell.user_ns.get(name)
-        if name in self.shell.user_ns and current is not over and not (_is_lab(current) and getattr(current, "closed", False)):
+        current: Any = self.shell.user_ns.get(name)
+        if name in self.shell.user_ns and current is not over and not (_is_lab(current) and current.closed):
             return
         self.shell.push({name: value}, interactive=False)
         self._put[name] = value
@@ -229,12 +236,26 @@ def free_name(path: Path) -> str:
     return f"{number:02}.db"
 
 
-def locked(error: StoreLocked) -> str:
-    return f"{error}: `%aion open {free_name(Path(error.path))}` or `%aion takeover`"
-
-
 def _shown(path: object) -> str:
     return str(path) if str(path) == ":memory:" else Path(str(path)).name
+
+
+def _returning(lab: Lab) -> list[str]:
+    """What comes back, in words. Bringing it back goes on in the background, and so the count is not waited for long."""
+    call = lab.ask("runs", {"status": Status.RUNNING})
+    if not lab.wait(call, 0.1):
+        return ["its runs come back in the background"]
+    match len(call.outcome()):
+        case 0:
+            return []
+        case 1:
+            return ["1 run comes back in the background"]
+        case count:
+            return [f"{count} runs come back in the background"]
+
+
+def _is_open_lab(value: Any) -> bool:
+    return _is_lab(value) and not value.closed
 
 
 def _is_lab(value: object) -> bool:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from aionlab.core.errors import ResultTimeout
 
+from .errors import NotSettled
+
 if TYPE_CHECKING:
     from aionlab.app.handle import Handle
     from aionlab.app.lab import Lab
@@ -44,10 +46,17 @@ def result(handle: Handle, timeout: float | None, notice: Notice) -> Any:
         raise
 
 
-def settle(lab: Lab, timeout: float | None) -> None:
-    """Wait until the engine is idle."""
+def settle(lab: Lab, timeout: float | None, notice: Notice) -> None:
+    """Wait until the engine is idle. Raises NotSettled after `timeout` seconds."""
+    quiet = notice.after if notice.after > 0 and (timeout is None or timeout > notice.after) else None
     try:
-        lab.settle(timeout)
+        if quiet is None:
+            settled = lab.settle(timeout)
+        elif not (settled := lab.settle(quiet)):
+            notice.say("not settled yet · ■ stops waiting, not the runs")
+            settled = lab.settle(None if timeout is None else timeout - quiet)
+        if not settled:
+            raise NotSettled(timeout or 0)
     except KeyboardInterrupt as stop:
         stop.args = ("the wait stopped; the runs go on",)
         raise

@@ -75,7 +75,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     __slots__ = ("_children", "_factory", "_generators", "_names", "_now", "_orders", "_ready", "_refusals", "_seed", "closing", "main")
 
     def __init__(self, seed: int, now: Micros, ready: deque[asyncio.Handle]) -> None:
-        self._seed = seed & _MASK
+        self._seed = seed
         self._now = now
         self._ready = ready
         """Shared by all runs of an engine: it is empty whenever no run is being stepped."""
@@ -265,10 +265,10 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's switch for "destroyed but pending"
                 if not task.done():
                     coro: Any = task.get_coro()
-                    _shut(coro, coro.close)
+                    _unwind(coro, coro.throw)
             for generator in generators or ():
                 if generator.ag_frame is not None:
-                    _shut(generator, lambda g=generator: g.aclose().send(None))
+                    _unwind(generator, generator.aclose().throw)
         self._ready.clear()
 
     def _refuse(self) -> None:
@@ -293,15 +293,12 @@ def _generator_dropped(generator: Any) -> None:
     _leaked.append(generator)
 
 
-def _shut(owner: object, close: Callable[[], object]) -> None:
+def _unwind(owner: object, throw: Callable[[BaseException], object]) -> None:
+    """Raise RunDropped into suspended code until it has ended. Unlike `close()` this reaches async generators that are waited for, and code
+    that awaits again on its way out stays in one piece: no part of it is left to the garbage collector."""
     try:
-        close()
-    except StopAsyncIteration:
-        pass
-    except RuntimeError:
-        _leaked.append(owner)
+        for _ in range(_PATIENCE):
+            throw(RunDropped())
     except BaseException:  # noqa: BLE001 - whatever a user's `finally` raises while the run is dropped has no one to go to
-        pass
-    else:
-        if getattr(owner, "cr_frame", None) is not None:
-            _leaked.append(owner)
+        return
+    _leaked.append(owner)

@@ -21,6 +21,7 @@ from aionlab.core import errors
 from aionlab.core import events as e
 from aionlab.core.clock import Micros
 from aionlab.core.failure import Failure
+from aionlab.core.names import check_name
 from aionlab.core.running import Info, current
 
 from .loop import DurableTimer, RunDropped, WorkflowFuture, WorkflowLoop, WorkflowTask
@@ -87,7 +88,7 @@ class Process(WorkflowLoop):
 
     __slots__ = (
         "_activities", "_activity_count", "_asked", "_boxes", "_cancel_reason", "_code", "_context", "_failed_by", "_finished", "_queries",
-        "_random", "_readonly", "_signal_handlers", "_sources", "_timer_count", "_timers", "cancel_requested", "info", "replaying",
+        "_random", "_readonly", "_signal_handlers", "_sources", "_timer_count", "_timers", "cancel_requested", "info", "meddled", "replaying",
     )  # fmt: skip
 
     def __init__(
@@ -114,6 +115,8 @@ class Process(WorkflowLoop):
         self._queries: dict[str, Callable[..., Any]] | None = None
         self._random: random.Random | None = None
         self._readonly = False
+        self.meddled = False
+        """Whether a query's handler tried to act; what it changed on the way is unknown, so the process is to be rebuilt."""
         self._failed_by: BaseException | None = None
         self._finished = False
 
@@ -175,7 +178,7 @@ class Process(WorkflowLoop):
             return self._code.values.encode(answer, f"answer of query {name!r}")
         except errors.QueryFailed:
             raise
-        except Exception as error:
+        except BaseException as error:
             raise errors.QueryFailed(workflow_id, name, f"{type(error).__name__}: {error}") from error
         finally:
             self._readonly = False
@@ -275,7 +278,7 @@ class Process(WorkflowLoop):
             if inspect.iscoroutine(outcome):
                 task = self.create_task(outcome, name=f"signal {name}")
                 task.add_done_callback(self._handled, context=self._context)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises fails the run
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit() included, fails the run
             self._fail(error)
 
     def _handled(self, task: asyncio.Task[Any]) -> None:
@@ -303,8 +306,7 @@ class Process(WorkflowLoop):
 
     @property
     def random(self) -> random.Random:
-        if self._readonly:
-            raise RuntimeError("a query is read-only: it cannot draw random numbers")
+        self._may_ask()
         if self._random is None:
             self._random = random.Random(self._seed)
         return self._random
@@ -324,11 +326,13 @@ class Process(WorkflowLoop):
 
     async def receive(self, name: str, into: Any) -> Any:
         self._may_ask()
+        name = check_name("signal name", name)
         payload = await self._box(name).get()
         return self._code.values.decode(payload, into)
 
     def on_signal(self, name: str, handler: Callable[..., Any]) -> None:
         self._may_ask()
+        name = check_name("signal name", name)
         if self._signal_handlers is None:
             self._signal_handlers = {}
         self._signal_handlers[name] = handler
@@ -338,6 +342,7 @@ class Process(WorkflowLoop):
 
     def on_query(self, name: str, handler: Callable[..., Any]) -> None:
         self._may_ask()
+        name = check_name("query name", name)
         if self._queries is None:
             self._queries = {}
         self._queries[name] = handler
@@ -351,11 +356,13 @@ class Process(WorkflowLoop):
         self._ask(timer)
 
     def _timer_cancelled(self, timer: DurableTimer) -> None:
+        self._may_ask()
         number = timer.timer_id
         if number is not None and self._timers is not None and self._timers.pop(number, None) is not None:
             self._ask(e.TimerCancelled(number))
 
     def _activity_cancelled(self, future: ActivityFuture) -> None:
+        self._may_ask()
         if future.activity_id is None:
             future.dropped = True
         elif self._activities.pop(future.activity_id, None) is not None:
@@ -368,7 +375,8 @@ class Process(WorkflowLoop):
 
     def _may_ask(self) -> None:
         if self._readonly:
-            raise RuntimeError("a query is read-only: it cannot record, sleep, create tasks or set handlers")
+            self.meddled = True
+            raise RuntimeError("a query is read-only: it cannot record, sleep, draw random numbers, create tasks or set handlers")
 
     def _ask(self, request: ActivityFuture | DurableTimer | e.Event) -> None:
         self._asked.append(request)

@@ -1,8 +1,9 @@
 """One statement for many rows.
 
 Each statement that runs gives up the GIL, and beside a computing cell getting it back may take a whole switch interval, so a turn
-writes each table with one statement. Its text depends on the number of rows; to prepare few texts, rows are padded to a power of two
-and the padding is cut off by a LIMIT. (A WHERE would be copied to every row of the VALUES, which doubles the time of the statement.)
+writes each table with one statement. Its text depends on the number of rows; to prepare few texts, rows are padded to a power of
+two and the padding is cut off by a LIMIT. (A WHERE would be copied to every row of the VALUES, which doubles the time of the
+statement.)
 """
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ MOST = 1024
 
 
 class Bulk:
-    """A statement over rows of `width` values; `text` has `(VALUES {rows})` and, as its last question mark, `LIMIT ?` behind it."""
+    """A statement over rows of `width` values; `text` has `(VALUES {rows})` and, as its last question mark, `LIMIT ?` behind
+    it."""
 
     def __init__(self, text: str, width: int) -> None:
         self._text, self._width = text, width

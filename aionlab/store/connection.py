@@ -1,7 +1,8 @@
 """A connection to a database file: who may open it, how it is set up, and that no fork uses it.
 
-SQLite does not survive a fork: a child that touches an inherited connection can write into its parent's history or drop its locks. So
-each entry compares process ids, and a child holds on to inherited connections, so that nothing closes them while it runs.
+SQLite does not survive a fork: a child that touches an inherited connection can write into its parent's history or drop its
+locks. So each entry compares process ids, and a child holds on to inherited connections, so that nothing closes them while it
+runs.
 """
 from __future__ import annotations
 
@@ -122,7 +123,8 @@ def connect(path: str, *, synchronous: Synchronous = "FULL", readonly: bool = Fa
     """Open, set up and migrate the file; a new one is made with mode 0600.
 
     A file that cannot be written here, that a newer aionlab wrote or that is damaged opens to be read, with the reason.
-    Raises NotOurDatabase for any other file, StoreReadOnly when none can be made, StoreUnavailable when it cannot be opened at all.
+    Raises NotOurDatabase for any other file, StoreReadOnly when none can be made, StoreUnavailable when it cannot be opened at
+    all.
     """
     try:
         if path == MEMORY:
@@ -170,7 +172,9 @@ def _told_newer(path: str, opened: Opened) -> Opened:
     found = schema.version(opened.db)
     if found <= schema.VERSION:
         return opened
-    text = f"{path} was written by a newer aionlab (schema {found}, this one knows {schema.VERSION}); upgrade aionlab to write to it"
+    text = (
+        f"{path} was written by a newer aionlab (schema {found}, this one knows {schema.VERSION}); upgrade aionlab to write to it"
+    )
     return opened._replace(reason=text, newer=NewerDatabase(text))
 
 
@@ -234,12 +238,14 @@ def _connection(path: str, synchronous: Synchronous) -> sqlite3.Connection:
 
 
 def _reading(path: str) -> sqlite3.Connection:
-    """A connection that cannot write. Where SQLite may not even make its index of the WAL, the file is read as it lies, which is right
-    as long as there is no WAL."""
+    """A connection that cannot write. Where SQLite may not even make its index of the WAL, the file is read as it lies, which is
+    right as long as there is no WAL."""
     name = "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     modes = ["mode=ro"] if _size(path + "-wal") else ["mode=ro", "mode=ro&immutable=1"]
     for mode in modes:
-        db = sqlite3.connect(f"{name}?{mode}", uri=True, timeout=5, isolation_level=None, check_same_thread=False, cached_statements=256)
+        db = sqlite3.connect(
+            f"{name}?{mode}", uri=True, timeout=5, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
         try:
             _distrust(db)
             db.execute("PRAGMA query_only = ON")
@@ -262,6 +268,7 @@ def _distrust(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA cell_size_check = ON")
     db.execute("PRAGMA mmap_size = 0")
     db.execute("PRAGMA temp_store = MEMORY")
+    db.execute("PRAGMA automatic_index = OFF")  # a query that needed one would read the whole log
 
 
 def _ours(path: str, db: sqlite3.Connection) -> None:

@@ -36,7 +36,8 @@ def translated(error: BaseException, path: str) -> StoreError:
 
 
 def no_room(path: str, need: int = 1 << 16) -> bool:
-    """Whether the disk or the process's limit on file sizes leaves less than `need` bytes, which SQLite reports as a failed write."""
+    """Whether the disk or the process's limit on file sizes leaves less than `need` bytes, which SQLite reports as a failed
+    write."""
     try:
         disk = os.statvfs(os.path.dirname(path) or ".")
         if disk.f_bavail * disk.f_frsize < need:

@@ -115,9 +115,9 @@ def batch_of(store: EventStore, workflow_id: WorkflowId, events: Sequence[Record
 
 
 def row_of(workflow_key: int, run_key: int, recorded: Recorded) -> Row:
-    packed = pack(recorded.event)
+    code, ref, packed_data, payload = pack(recorded.event)
     flags = recorded.flags << 1 | recorded.deferred
-    return (workflow_key, recorded.seq, run_key, recorded.at, packed.code, flags, packed.ref, packed.data, packed.payload)
+    return (workflow_key, recorded.seq, run_key, recorded.at, code, flags, ref, packed_data, payload)
 
 
 def _timers(batch: Batch, run_key: int, event: e.Event) -> None:

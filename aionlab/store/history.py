@@ -23,6 +23,7 @@ LOW = (1 << 32) - 1
 _REMEMBERED = 100_000
 _COLUMNS = "event.id & 4294967295, event.at, event.code, event.flags, event.ref, event.data, event.payload"
 _PAGE = 256
+_OPEN_RUN = Visibility._RUN.replace("FROM run ", "FROM run INDEXED BY run_open ")
 
 insert_events = Bulk(
     """INSERT INTO event SELECT column1 << 32 | column2, column3, column4, column5, column6, column7, column8, column9
@@ -31,8 +32,8 @@ insert_events = Bulk(
 )
 """The number of rows it inserts is 0 when the epoch is no longer the given one."""
 _ask_heads = Bulk(
-    """SELECT column1, coalesce((SELECT max(id) FROM event WHERE id BETWEEN column1 << 32 AND column1 << 32 | 4294967295), 0) & 4294967295
-    FROM (VALUES {rows}) LIMIT ?""",
+    """SELECT column1, coalesce((SELECT max(id) FROM event WHERE id BETWEEN column1 << 32 AND column1 << 32 | 4294967295), 0) &
+    4294967295 FROM (VALUES {rows}) LIMIT ?""",
     1,
 )
 
@@ -53,35 +54,46 @@ class Histories(Visibility):
         key = self.workflow_key(workflow_id)
         if key is None:
             return []
-        rows = self._rows(f"SELECT {_COLUMNS}, event.run FROM event WHERE id BETWEEN ? AND ? ORDER BY id",
-                          (key << 32 | min(max(seq, 0), LOW), key << 32 | LOW))
+        rows = self._rows(
+            f"SELECT {_COLUMNS}, event.run FROM event WHERE id BETWEEN ? AND ? ORDER BY id",
+            (key << 32 | min(max(seq, 0), LOW), key << 32 | LOW),
+        )
         if not rows:
             return []
         names: dict[int, RunId] = dict(self._rows("SELECT key, run_id FROM run WHERE workflow = ?", (key,)))
         return [recorded(row, workflow_id, names[row[7]]) for row in rows]
 
     def run_history(self, run_key: int) -> list[Recorded]:
-        found = self._rows("""SELECT run.workflow, run.first_seq, workflow.id, run.run_id FROM run JOIN workflow ON workflow.key = run.workflow
-                           WHERE run.key = ?""", (run_key,))
+        found = self._rows(
+            """SELECT run.workflow, run.first_seq, workflow.id, run.run_id FROM run JOIN workflow ON workflow.key = run.workflow
+                           WHERE run.key = ?""",
+            (run_key,),
+        )
         if not found:
             return []
         workflow, first, workflow_id, run_id = found[0]
-        rows = self._rows(f"SELECT {_COLUMNS} FROM event WHERE id BETWEEN ? AND ? AND run = ? ORDER BY id",
-                          (workflow << 32 | first, workflow << 32 | LOW, run_key))
+        rows = self._rows(
+            f"SELECT {_COLUMNS} FROM event WHERE id BETWEEN ? AND ? AND run = ? ORDER BY id",
+            (workflow << 32 | first, workflow << 32 | LOW, run_key),
+        )
         return [recorded(row, workflow_id, run_id) for row in rows]
 
     def open_histories(self) -> Iterator[tuple[Run, int, list[Recorded]]]:
         after = 0
         while True:
             with self._lock:
-                page = self._rows(f"""SELECT {self._RUN} WHERE run.status IN {OPEN} AND run.key > ? ORDER BY run.key LIMIT {_PAGE}""", (after,))
+                page = self._rows(
+                    f"SELECT {_OPEN_RUN} WHERE run.status IN {OPEN} AND run.key > ? ORDER BY run.key LIMIT {_PAGE}", (after,)
+                )
                 if not page:
                     return
                 last = page[-1][0]
                 rows = self._rows(
-                    f"""SELECT {_COLUMNS}, run.key FROM run CROSS JOIN event
+                    f"""SELECT {_COLUMNS}, run.key FROM run INDEXED BY run_open CROSS JOIN event INDEXED BY event_id
                     ON event.id BETWEEN run.workflow << 32 | run.first_seq AND run.workflow << 32 | {LOW} AND event.run = run.key
-                    WHERE run.key > ? AND run.key <= ? AND run.status IN {OPEN} ORDER BY run.key, event.id""", (after, last))
+                    WHERE run.key > ? AND run.key <= ? AND run.status IN {OPEN} ORDER BY run.key, event.id""",
+                    (after, last),
+                )
                 heads = self._heads_of([run[1] for run in page])
             histories: dict[int, list[Any]] = {run[0]: [] for run in page}
             for row in rows:
@@ -130,4 +142,6 @@ class Histories(Visibility):
 
 def recorded(row: Any, workflow_id: WorkflowId, run_id: RunId) -> Recorded:
     flags = row[3]
-    return Recorded(row[0], Micros(row[1]), workflow_id, run_id, unpack(row[2], row[4], row[5], row[6]), flags & 1 == 1, flags >> 1)
+    return Recorded(
+        row[0], Micros(row[1]), workflow_id, run_id, unpack(row[2], row[4], row[5], row[6]), flags & 1 == 1, flags >> 1
+    )

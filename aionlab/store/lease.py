@@ -1,11 +1,11 @@
 """The writer's right to a database file, in two layers.
 
-A lock on `<file>.lock`, held by the kernel for as long as the process lives, keeps a second lab out and says who is in. An epoch in
-the database, which only grows and which every commit compares, stops an owner that was paused while another took over.
+A lock on `<file>.lock`, held by the kernel for as long as the process lives, keeps a second lab out and says who is in. An epoch
+in the database, which only grows and which every commit compares, stops an owner that was paused while another took over.
 
-Taking over puts a new, locked file in the place of the old one. An epoch is claimed in a transaction that first checks that the lock
-file at the path is the claimant's: a file that takes its place later belongs to somebody who claims later. So of any number of
-processes the one whose file stays is the one whose epoch counts.
+Taking over puts a new, locked file in the place of the old one. An epoch is claimed in a transaction that first checks that the
+lock file at the path is the claimant's: a file that takes its place later belongs to somebody who claims later. So of any number
+of processes the one whose file stays is the one whose epoch counts.
 """
 from __future__ import annotations
 
@@ -54,21 +54,18 @@ class Lease:
         Raises StoreLocked, naming the owner, when somebody else does; with `takeover`, puts a lock of its own in its place.
         """
         lock = path + ".lock"
-        while True:
-            try:
-                fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                raise StoreUnavailable(f"{lock} cannot be opened: {error.strerror}") from error
-            if not _lock(fd):
-                owner = _read(fd)
-                os.close(fd)
-                if not takeover:
-                    raise StoreLocked(path, owner)
-                return cls(path, _replace(lock, who))
-            if _current(lock, fd):
-                _write(fd, who)
-                return cls(path, fd)
-            os.close(fd)  # it was replaced between opening and locking
+        try:
+            fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"{lock} cannot be opened: {error.strerror}") from error
+        if _lock(fd):
+            _write(fd, who)
+            return cls(path, fd)
+        owner = _read(fd)
+        os.close(fd)
+        if not takeover:
+            raise StoreLocked(path, owner)
+        return cls(path, _replace(lock, who))
 
     def claim(self, db: sqlite3.Connection) -> int:
         """The next epoch of the database, from now on this lease's.

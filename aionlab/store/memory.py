@@ -1,7 +1,7 @@
 """The event store in plain Python: the same promises as SQLite's, gone with the process.
 
-For tests, for the simulator and for labs that are thrown away. `close` lets go of nothing, so that another engine may be opened on
-the same events.
+For tests, for the simulator and for labs that are thrown away. `close` lets go of nothing, so that another engine may be opened
+on the same events.
 """
 from __future__ import annotations
 
@@ -193,11 +193,22 @@ class MemoryStore:
             due = [timer for timers in self._timers.values() for timer in timers.values() if timer.fire_at <= as_of]
         return sorted(due, key=lambda timer: (timer.fire_at, timer.run_key, timer.timer_id))
 
-    def runs(self, *, status: Status | None = None, workflow_type: str | None = None, attributes: Mapping[str, Any] | None = None,
-             limit: int | None = None, offset: int = 0) -> list[Run]:
-        found = self._listed(lambda run: (status is None or run.status is status)
-                             and (workflow_type is None or run.workflow_type == workflow_type)
-                             and (not attributes or matches(run.attributes, attributes)))
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        workflow_type: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Run]:
+        found = self._listed(
+            lambda run: (
+                (status is None or run.status is status)
+                and (workflow_type is None or run.workflow_type == workflow_type)
+                and (not attributes or matches(run.attributes, attributes))
+            )
+        )
         found.reverse()
         return found[offset:] if limit is None else found[offset : offset + limit]
 

@@ -13,9 +13,13 @@ _PACKAGE = "SELECT workflow_type, version, document, created_at, signature FROM 
 class Packages(Connected):
     def save_package(self, package: StoredPackage) -> None:
         self._write(
-            """INSERT INTO package VALUES (?, ?, ?, ?, ?) ON CONFLICT (workflow_type, version) DO UPDATE SET signature = excluded.signature
-            WHERE excluded.signature <> ''""",
-            package.workflow_type, package.version, package.document, package.created_at, package.signature,
+            """INSERT INTO package VALUES (?, ?, ?, ?, ?) ON CONFLICT (workflow_type, version) DO UPDATE SET signature =
+            excluded.signature WHERE excluded.signature <> ''""",
+            package.workflow_type,
+            package.version,
+            package.document,
+            package.created_at,
+            package.signature,
         )
 
     def package(self, workflow_type: str, version: str) -> StoredPackage | None:
@@ -23,14 +27,19 @@ class Packages(Connected):
         return StoredPackage(*found[0]) if found else None
 
     def packages(self, workflow_type: str | None = None) -> list[StoredPackage]:
-        return [StoredPackage(*row) for row in
-                self._rows(f"{_PACKAGE} WHERE ?1 IS NULL OR workflow_type = ?1 ORDER BY rowid", (workflow_type,))]
+        return [
+            StoredPackage(*row)
+            for row in self._rows(f"{_PACKAGE} WHERE ?1 IS NULL OR workflow_type = ?1 ORDER BY rowid", (workflow_type,))
+        ]
 
     def set_route(self, workflow_type: str, version: str, pinned: bool = False) -> None:
         self._write("INSERT OR REPLACE INTO route VALUES (?, ?, ?)", workflow_type, version, int(pinned))
 
     def routes(self) -> dict[str, tuple[str, bool]]:
-        return {kind: (version, bool(pinned)) for kind, version, pinned in self._rows("SELECT workflow_type, version, pinned FROM route")}
+        return {
+            kind: (version, bool(pinned))
+            for kind, version, pinned in self._rows("SELECT workflow_type, version, pinned FROM route")
+        }
 
     def attribute_types(self) -> dict[str, str]:
         return dict(self._rows("SELECT name, kind FROM attribute_type"))

@@ -1,8 +1,9 @@
 """The tables, their versions and how a file is brought to the newest one.
 
-`event` is the truth: a log in the order of recording, found by one packed number (workflow key × 2³² + seq), because an integer index
-of one column costs half of what one of two columns does, and a log takes a turn of a thousand runs at twice the rate of a clustered
-table (`tests/benchmarks/bench_store.py`). `workflow` and the first columns of `run` name its keys; the rest are projections.
+`event` is the truth: a log in the order of recording, found by one packed number (workflow key × 2³² + seq), because an integer
+index of one column costs half of what one of two columns does, and a log takes a turn of a thousand runs at twice the rate of a
+clustered table (`tests/benchmarks/bench_store.py`). `workflow` and the first columns of `run` name its keys; the rest are
+projections.
 """
 from __future__ import annotations
 
@@ -17,26 +18,28 @@ _VERSION_1 = (
     "CREATE TABLE owner (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL)",
     "INSERT INTO owner VALUES (1, 0)",
     "CREATE TABLE workflow (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE)",
-    """CREATE TABLE event (id INTEGER NOT NULL, run INTEGER NOT NULL, at INTEGER NOT NULL, code INTEGER NOT NULL, flags INTEGER NOT NULL,
-        ref INTEGER, data BLOB, payload BLOB)""",
+    """CREATE TABLE event (id INTEGER NOT NULL, run INTEGER NOT NULL, at INTEGER NOT NULL, code INTEGER NOT NULL, flags INTEGER
+        NOT NULL, ref INTEGER, data BLOB, payload BLOB)""",
     "CREATE UNIQUE INDEX event_id ON event (id)",
-    """CREATE TABLE run (key INTEGER PRIMARY KEY, workflow INTEGER NOT NULL, run_id TEXT NOT NULL, first_seq INTEGER NOT NULL, request TEXT,
-        workflow_type TEXT NOT NULL, version TEXT NOT NULL, status TEXT NOT NULL, started_at INTEGER NOT NULL, closed_at INTEGER,
-        attributes TEXT, parent_run_id TEXT, idempotency_key TEXT)""",
+    """CREATE TABLE run (key INTEGER PRIMARY KEY, workflow INTEGER NOT NULL, run_id TEXT NOT NULL, first_seq INTEGER NOT NULL,
+        request TEXT, workflow_type TEXT NOT NULL, version TEXT NOT NULL, status TEXT NOT NULL, started_at INTEGER NOT NULL,
+        closed_at INTEGER, attributes TEXT, parent_run_id TEXT, idempotency_key TEXT)""",
     "CREATE UNIQUE INDEX run_name ON run (workflow, run_id)",
     "CREATE UNIQUE INDEX run_idempotency_key ON run (idempotency_key) WHERE idempotency_key IS NOT NULL",
     "CREATE INDEX run_status ON run (status)",
-    "CREATE INDEX run_type ON run (workflow_type, status)",
+    "CREATE INDEX run_open ON run (key) WHERE status IN ('Running', 'Paused')",
+    "CREATE INDEX run_type ON run (workflow_type)",
+    "CREATE INDEX run_type_status ON run (workflow_type, status)",
     "CREATE TABLE attribute (name TEXT, value, run INTEGER, PRIMARY KEY (name, value, run)) WITHOUT ROWID",
     "CREATE INDEX attribute_run ON attribute (run)",
     "CREATE TABLE timer (run INTEGER, id INTEGER, fire_at INTEGER NOT NULL, PRIMARY KEY (run, id)) WITHOUT ROWID",
     "CREATE INDEX timer_due ON timer (fire_at)",
-    """CREATE TABLE package (workflow_type TEXT NOT NULL, version TEXT NOT NULL, document BLOB NOT NULL, created_at INTEGER NOT NULL,
-        signature TEXT NOT NULL, UNIQUE (workflow_type, version))""",
+    """CREATE TABLE package (workflow_type TEXT NOT NULL, version TEXT NOT NULL, document BLOB NOT NULL, created_at INTEGER NOT
+        NULL, signature TEXT NOT NULL, UNIQUE (workflow_type, version))""",
     "CREATE TABLE route (workflow_type TEXT PRIMARY KEY, version TEXT NOT NULL, pinned INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE attribute_type (name TEXT PRIMARY KEY, kind TEXT NOT NULL) WITHOUT ROWID",
-    """CREATE VIEW history AS SELECT workflow.id AS workflow_id, event.id & 4294967295 AS seq, run.run_id, event.at, event.code, event.ref,
-        event.flags & 1 AS deferred, CAST(event.data AS TEXT) AS data, CAST(event.payload AS TEXT) AS payload
+    """CREATE VIEW history AS SELECT workflow.id AS workflow_id, event.id & 4294967295 AS seq, run.run_id, event.at, event.code,
+        event.ref, event.flags & 1 AS deferred, CAST(event.data AS TEXT) AS data, CAST(event.payload AS TEXT) AS payload
         FROM event JOIN workflow ON workflow.key = event.id >> 32 JOIN run ON run.key = event.run""",
 )
 

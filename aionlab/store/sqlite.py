@@ -48,13 +48,21 @@ class SqliteStore(Histories, Packages):
         self._plain_rows = most(opened.db, 9)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, owner: Owner | None = None, takeover: bool = False, readonly: bool = False,
-             synchronous: Synchronous = "FULL") -> SqliteStore:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        owner: Owner | None = None,
+        takeover: bool = False,
+        readonly: bool = False,
+        synchronous: Synchronous = "FULL",
+    ) -> SqliteStore:
         """Open the database at `path`, making it when there is none (or an empty file).
 
-        `owner` takes the writer's lease in that name, with `takeover` from whoever holds it; without an owner (tests, tools) nobody is
-        kept out and the current epoch is used. A file that cannot be written, or that a newer aionlab wrote, opens with `readonly`
-        set and the `reason` given. Raises StoreLocked, NotOurDatabase, StoreReadOnly (no file, and none can be made), StoreUnavailable.
+        `owner` takes the writer's lease in that name, with `takeover` from whoever holds it; without an owner (tests, tools)
+        nobody is kept out and the current epoch is used. A file that cannot be written, or that a newer aionlab wrote, opens
+        with `readonly` set and the `reason` given. Raises StoreLocked, NotOurDatabase, StoreReadOnly (no file, and none can be
+        made), StoreUnavailable.
         """
         name = os.fspath(path)
         if name != MEMORY:
@@ -115,7 +123,8 @@ class SqliteStore(Histories, Packages):
                 self._grow(len(batch.rows))
 
     def _commit_rows(self, batch: Batch) -> None:
-        """One statement that commits itself: it writes all rows, or none because an event of that number is there or the epoch is over."""
+        """One statement that commits itself: it writes all rows, or none because an event of that number is there or the epoch
+        is over."""
         try:
             self._check_heads(batch)
             if batch.rows and insert_events(self._db, batch.rows, self.epoch) != len(batch.rows):
@@ -150,7 +159,8 @@ class SqliteStore(Histories, Packages):
             return 0
 
     def checkpoint(self) -> bool:
-        """Move what is committed from the log into the database file; False when a reader holds some of it back. Waits for nobody."""
+        """Move what is committed from the log into the database file; False when a reader holds some of it back. Waits for
+        nobody."""
         self._may_write()
         with self._lock:
             try:
@@ -194,7 +204,8 @@ class SqliteStore(Histories, Packages):
         return changed
 
     def reader(self) -> SqliteStore:
-        """A connection of its own that only reads, for views; close it when done. In memory there is one connection: this store."""
+        """A connection of its own that only reads, for views; close it when done. In memory there is one connection: this
+        store."""
         return self if self.path == MEMORY else SqliteStore.open(self.path, readonly=True)
 
     @property

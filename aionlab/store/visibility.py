@@ -24,7 +24,9 @@ OPEN = "('Running', 'Paused')"
 _insert_workflows = Bulk("INSERT INTO workflow SELECT * FROM (VALUES {rows}) LIMIT ?", 2)
 _insert_runs = Bulk("INSERT INTO run SELECT * FROM (VALUES {rows}) LIMIT ?", 13)
 _change_runs = Bulk(
-    """UPDATE run SET status = column2, closed_at = column3, attributes = column4 FROM (SELECT * FROM (VALUES {rows}) LIMIT ?) WHERE run.key = column1""", 4
+    """UPDATE run SET status = column2, closed_at = column3, attributes = column4 FROM (SELECT * FROM (VALUES {rows}) LIMIT ?)
+    WHERE run.key = column1""",
+    4,
 )
 _old_attributes = Bulk("SELECT key, attributes FROM run WHERE key IN (SELECT * FROM (VALUES {rows}) LIMIT ?)", 1)
 _insert_attributes = Bulk("INSERT OR IGNORE INTO attribute SELECT * FROM (VALUES {rows}) LIMIT ?", 3)
@@ -72,17 +74,29 @@ class Visibility(Connected):
         return self._runs(f"SELECT {self._RUN} WHERE run.status = ? ORDER BY run.key", (Status.PAUSED.value,))
 
     def due_timers(self, as_of: Micros) -> list[Timer]:
-        return [Timer(*row) for row in self._rows("SELECT run, id, fire_at FROM timer WHERE fire_at <= ? ORDER BY fire_at, run, id", (as_of,))]
+        return [
+            Timer(*row)
+            for row in self._rows("SELECT run, id, fire_at FROM timer WHERE fire_at <= ? ORDER BY fire_at, run, id", (as_of,))
+        ]
 
-    def runs(self, *, status: Status | None = None, workflow_type: str | None = None, attributes: Mapping[str, Any] | None = None,
-             limit: int | None = None, offset: int = 0) -> list[Run]:
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        workflow_type: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Run]:
         text, newest = f"SELECT {self._RUN}", "run.key"
         values: list[Any] = []
         conditions = [(name, item) for name, value in (attributes or {}).items() for item in items(value)]
         for n, condition in enumerate(conditions):
             # The first one leads: its index holds runs by key, so a page of the newest needs no more than that page.
             if n == 0:
-                text = text.replace("FROM run", "FROM attribute AS a0 CROSS JOIN run ON run.key = a0.run AND a0.name = ? AND a0.value = ?")
+                text = text.replace(
+                    "FROM run", "FROM attribute AS a0 CROSS JOIN run ON run.key = a0.run AND a0.name = ? AND a0.value = ?"
+                )
                 newest = "a0.run"
             else:
                 text += f" JOIN attribute AS a{n} ON a{n}.run = run.key AND a{n}.name = ? AND a{n}.value = ?"
@@ -113,7 +127,21 @@ class Visibility(Connected):
 def run_from(row: Any) -> Run:
     key, workflow, workflow_id, run_id, kind, version, status, started, closed, attributes, parent, idempotency_key, request = row
     shown = {} if attributes is None else loads(attributes)
-    return Run(key, workflow, workflow_id, run_id, kind, version, Status(status), started, closed, shown, parent, idempotency_key, request)
+    return Run(
+        key,
+        workflow,
+        workflow_id,
+        run_id,
+        kind,
+        version,
+        Status(status),
+        started,
+        closed,
+        shown,
+        parent,
+        idempotency_key,
+        request,
+    )
 
 
 def write(db: sqlite3.Connection, batch: Batch) -> None:
@@ -140,7 +168,9 @@ def write_workflows(db: sqlite3.Connection, batch: Batch) -> None:
 
 def change(db: sqlite3.Connection, changes: list[tuple[int, Status, Micros | None, Mapping[str, Any]]]) -> None:
     """The last change of each run counts."""
-    latest = {key: (key, status.value, closed_at, _text(attributes), attributes) for key, status, closed_at, attributes in changes}
+    latest = {
+        key: (key, status.value, closed_at, _text(attributes), attributes) for key, status, closed_at, attributes in changes
+    }
     before = dict(_old_attributes.ask(db, [(key,) for key in latest]))
     if missing := latest.keys() - before.keys():
         raise BadBatch(f"there is no run with key {min(missing)}")
@@ -152,8 +182,21 @@ def change(db: sqlite3.Connection, changes: list[tuple[int, Status, Micros | Non
 
 
 def _row(run: Run, first_seq: int) -> tuple[Any, ...]:
-    return (run.key, run.workflow_key, run.run_id, first_seq, run.request, run.workflow_type, run.version, run.status.value, run.started_at,
-            run.closed_at, _text(run.attributes), run.parent_run_id, run.idempotency_key)
+    return (
+        run.key,
+        run.workflow_key,
+        run.run_id,
+        first_seq,
+        run.request,
+        run.workflow_type,
+        run.version,
+        run.status.value,
+        run.started_at,
+        run.closed_at,
+        _text(run.attributes),
+        run.parent_run_id,
+        run.idempotency_key,
+    )
 
 
 def _text(attributes: Mapping[str, Any]) -> str | None:

@@ -35,15 +35,21 @@ from aionlab.core.status import Status
 W = WorkflowId("order-42")
 R1, R2 = RunId("0190-run-1"), RunId("0190-run-2")
 EVERY: tuple[Event, ...] = (
-    e.WorkflowStarted("order", "3f2a91c", Payload(b'{"n":42}'), 2**63 - 1, "3.11", memo='"m"', deadline=Micros(9), idempotency_key="k"),
+    e.WorkflowStarted(
+        "order", "3f2a91c", Payload(b'{"n":42}'), 2**63 - 1, "3.11", memo='"m"', deadline=Micros(9), idempotency_key="k"
+    ),
     e.SearchAttributesUpdated(Payload(b'{"customer":"ann","total":1.1}'), by_code=True),
-    e.ActivityScheduled(0, "charge", Payload(b"[1,2]"),
-                        ActivityOptions(RetryPolicy(3, Micros(5), 1.5, Micros(50), ("ValueError",)), Micros(7), "gpu")),
+    e.ActivityScheduled(
+        0,
+        "charge",
+        Payload(b"[1,2]"),
+        ActivityOptions(RetryPolicy(3, Micros(5), 1.5, Micros(50), ("ValueError",)), Micros(7), "gpu"),
+    ),
     e.ActivityStarted(0, 1, "abc"),
     e.ActivityFailed(0, Failure("ValueError", "no", cause=Failure("KeyError", "'x'")), 1, next_attempt_at=Micros(80)),
     e.ActivityTimedOut(0, "start_to_close", 2),
     e.ActivityScheduled(1, "ship", Payload(b"null")),
-    e.ActivityCompleted(1, Payload("\"grüße \u2713\"".encode()), 1),
+    e.ActivityCompleted(1, Payload('"grüße \u2713"'.encode()), 1),
     e.ActivityScheduled(2, "pack", Payload(b"null")),
     e.ActivityCancelRequested(2),
     e.ActivityCancelled(2),
@@ -77,8 +83,8 @@ def history(*events: Event, after: int = 0, run_id: RunId = R1, workflow_id: Wor
 
 
 def row(workflow: int, seq: int, run: int, event: Event, data: bytes | None = None) -> Row:
-    packed = pack(event)
-    return (workflow, seq, run, seq * 1000, packed.code, 2, packed.ref, data or packed.data, packed.payload)
+    code, ref, packed_data, payload = pack(event)
+    return (workflow, seq, run, seq * 1000, code, 2, ref, data or packed_data, payload)
 
 
 def new_run(key: int, workflow_key: int = 1, workflow_id: WorkflowId = W, run_id: RunId = R1, **more: object) -> Run:
@@ -87,8 +93,12 @@ def new_run(key: int, workflow_key: int = 1, workflow_id: WorkflowId = W, run_id
 
 def first(key: int = 1, workflow_id: WorkflowId = W, run_id: RunId = R1, **more: object) -> Batch:
     """The start of a workflow id as the engine writes it, with the same number as workflow and run key."""
-    return Batch(rows=[row(key, 1, key, started())], expected={key: 0}, workflows=[(key, workflow_id)],
-                 runs=[new_run(key, key, workflow_id, run_id, **more)])
+    return Batch(
+        rows=[row(key, 1, key, started())],
+        expected={key: 0},
+        workflows=[(key, workflow_id)],
+        runs=[new_run(key, key, workflow_id, run_id, **more)],
+    )
 
 
 class EventStoreConformance:
@@ -126,8 +136,13 @@ class EventStoreConformance:
             store.paused(), store.runs(), list(store.open_histories()), store.due_timers(Micros(2**62)), store.packages(),
         ]  # fmt: skip
         assert lists == [[]] * len(lists)
-        singles: list[object] = [store.run(nobody), store.workflow_key(nobody), store.by_idempotency_key("none"), store.package("t", "v"),
-                                 store.meta("x")]
+        singles: list[object] = [
+            store.run(nobody),
+            store.workflow_key(nobody),
+            store.by_idempotency_key("none"),
+            store.package("t", "v"),
+            store.meta("x"),
+        ]
         assert singles == [None] * len(singles)
         assert store.count() == {"": 0}
         assert store.count("status") == {}
@@ -202,7 +217,9 @@ class EventStoreConformance:
         store.append(W, history(started(), ENDS[0]), 0)
         store.append(W, history(started(parent_run_id=R1), signal(), after=2, run_id=R2), 2)
         assert [(run.run_id, run.parent_run_id, run.status) for run in store.run_chain(W)] == [
-            (R1, None, Status.COMPLETED), (R2, R1, Status.RUNNING)]
+            (R1, None, Status.COMPLETED),
+            (R2, R1, Status.RUNNING),
+        ]
         newest = store.run(W)
         assert newest is not None
         assert newest.run_id == R2
@@ -248,7 +265,11 @@ class EventStoreConformance:
         assert len({store.workflow_key(name) for name in names}) == 4
 
     def test_active_paused_and_closed_runs_are_told_apart(self, store: EventStore) -> None:
-        for name, more in {"active": (), "paused": (e.WorkflowPaused(),), "resumed": (e.WorkflowPaused(), e.WorkflowResumed())}.items():
+        for name, more in {
+            "active": (),
+            "paused": (e.WorkflowPaused(),),
+            "resumed": (e.WorkflowPaused(), e.WorkflowResumed()),
+        }.items():
             store.append(WorkflowId(name), history(started(), *more, workflow_id=WorkflowId(name)), 0)
         for n, end in enumerate(ENDS):
             name = WorkflowId(f"closed-{n}")
@@ -257,7 +278,15 @@ class EventStoreConformance:
         assert [run.workflow_id for run in store.paused()] == ["paused"]
         assert [run.workflow_id for run in store.runs(status=Status.TERMINATED)] == ["closed-3"]
         assert store.count() == {"": 8}
-        assert store.count("status") == {"Running": 2, "Paused": 1, "Completed": 1, "Failed": 1, "Cancelled": 1, "Terminated": 1, "TimedOut": 1}
+        assert store.count("status") == {
+            "Running": 2,
+            "Paused": 1,
+            "Completed": 1,
+            "Failed": 1,
+            "Cancelled": 1,
+            "Terminated": 1,
+            "TimedOut": 1,
+        }
         assert store.count("workflow_type") == {"order": 3, "other": 5}
         assert store.count("version") == {"v1": 8}
         with pytest.raises(InvalidOption):
@@ -276,7 +305,9 @@ class EventStoreConformance:
 
     def test_attributes_are_there_with_the_start_and_follow_updates(self, store: EventStore) -> None:
         update = e.SearchAttributesUpdated
-        store.append(W, history(started(), update(Payload(b'{"customer":"ann","total":0.1,"tags":["a","b"],"vip":true,"gone":1}'))), 0)
+        store.append(
+            W, history(started(), update(Payload(b'{"customer":"ann","total":0.1,"tags":["a","b"],"vip":true,"gone":1}'))), 0
+        )
         run = store.run(W)
         assert run is not None
         assert run.attributes == {"customer": "ann", "total": 0.1, "tags": ["a", "b"], "vip": True, "gone": 1}
@@ -305,7 +336,11 @@ class EventStoreConformance:
     # --- timers ----------------------------------------------------------------------------------------------------------
 
     def test_a_timer_is_due_at_its_time_and_not_before(self, store: EventStore) -> None:
-        store.append(W, history(started(), e.TimerStarted(1, Micros(100)), e.TimerStarted(0, Micros(100)), e.TimerStarted(2, Micros(50))), 0)
+        store.append(
+            W,
+            history(started(), e.TimerStarted(1, Micros(100)), e.TimerStarted(0, Micros(100)), e.TimerStarted(2, Micros(50))),
+            0,
+        )
         other = WorkflowId("other")
         store.append(other, history(started(), e.TimerStarted(0, Micros(100)), workflow_id=other), 0)
         one, two = (run.key for run in store.active())
@@ -336,12 +371,19 @@ class EventStoreConformance:
         store.commit(batch)
         assert store.ids() == names
         assert [len(events) for _, _, events in store.open_histories()] == [2] * 300
-        plain = Batch(rows=[row(key, seq, key, signal(seq)) for seq in (3, 4, 5) for key in range(1, 301)], expected=dict.fromkeys(range(1, 301), 2))
+        plain = Batch(
+            rows=[row(key, seq, key, signal(seq)) for seq in (3, 4, 5) for key in range(1, 301)],
+            expected=dict.fromkeys(range(1, 301), 2),
+        )
         store.commit(plain)
         assert all(store.head(name) == 5 for name in names)
-        ends = Batch(rows=[row(key, 6, key, ENDS[0]) for key in range(1, 301)], expected=dict.fromkeys(range(1, 301), 5),
-                     changes=[RunChange(key, Status.COMPLETED, Micros(6000), {"n": key}) for key in range(1, 301)],
-                     timers_ended=[(key, 0) for key in range(1, 200)], runs_ended=list(range(150, 290)))
+        ends = Batch(
+            rows=[row(key, 6, key, ENDS[0]) for key in range(1, 301)],
+            expected=dict.fromkeys(range(1, 301), 5),
+            changes=[RunChange(key, Status.COMPLETED, Micros(6000), {"n": key}) for key in range(1, 301)],
+            timers_ended=[(key, 0) for key in range(1, 200)],
+            runs_ended=list(range(150, 290)),
+        )
         store.commit(ends)
         assert store.active() == []
         assert list(store.open_histories()) == []
@@ -357,21 +399,31 @@ class EventStoreConformance:
 
     def test_a_run_may_close_and_its_successor_start_in_one_batch(self, store: EventStore) -> None:
         store.commit(first())
-        store.commit(Batch(rows=[row(1, 2, 1, ENDS[0]), row(1, 3, 2, started()), row(1, 4, 2, signal())], expected={1: 1},
-                           runs=[new_run(2, 1, W, R2, parent_run_id=R1)], changes=[RunChange(1, Status.COMPLETED, Micros(2000), {})]))
+        store.commit(
+            Batch(
+                rows=[row(1, 2, 1, ENDS[0]), row(1, 3, 2, started()), row(1, 4, 2, signal())],
+                expected={1: 1},
+                runs=[new_run(2, 1, W, R2, parent_run_id=R1)],
+                changes=[RunChange(1, Status.COMPLETED, Micros(2000), {})],
+            )
+        )
         assert [run.status for run in store.run_chain(W)] == [Status.COMPLETED, Status.RUNNING]
         assert [recorded.seq for recorded in store.run_history(2)] == [3, 4]
         ((run, head, events),) = store.open_histories()
         assert (run.key, head, len(events)) == (2, 4, 2)
 
-    @pytest.mark.parametrize("batch", [
-        Batch(rows=[row(1, 3, 1, signal())], expected={1: 1}),
-        Batch(rows=[row(1, 2, 1, signal()), row(1, 2, 1, signal())], expected={1: 1}),
-        Batch(rows=[row(1, 2, 1, signal()), row(1, 4, 1, signal())], expected={1: 1}),
-        Batch(rows=[row(1, 2, 1, signal())]),
-        Batch(rows=[row(2, 1, 2, started())], expected={2: 0}),
-        Batch(expected={2: 0}, workflows=[(2, WorkflowId("empty"))]),
-    ], ids=["gap", "twice", "gap inside", "no head", "unnamed workflow", "workflow without events"])
+    @pytest.mark.parametrize(
+        "batch",
+        [
+            Batch(rows=[row(1, 3, 1, signal())], expected={1: 1}),
+            Batch(rows=[row(1, 2, 1, signal()), row(1, 2, 1, signal())], expected={1: 1}),
+            Batch(rows=[row(1, 2, 1, signal()), row(1, 4, 1, signal())], expected={1: 1}),
+            Batch(rows=[row(1, 2, 1, signal())]),
+            Batch(rows=[row(2, 1, 2, started())], expected={2: 0}),
+            Batch(expected={2: 0}, workflows=[(2, WorkflowId("empty"))]),
+        ],
+        ids=["gap", "twice", "gap inside", "no head", "unnamed workflow", "workflow without events"],
+    )
     def test_a_misnumbered_batch_writes_nothing(self, store: EventStore, batch: Batch) -> None:
         store.commit(first())
         with pytest.raises(BadBatch):
@@ -434,7 +486,9 @@ class EventStoreConformance:
 
     def test_fields_that_are_not_known_yet_do_not_hinder_reading(self, store: EventStore) -> None:
         batch = first()
-        batch.rows = [row(1, 1, 1, started(), data=b'{"workflow_type":"order","version":"v9","seed":1,"python":"3.20","colour":"blue"}')]
+        batch.rows = [
+            row(1, 1, 1, started(), data=b'{"workflow_type":"order","version":"v9","seed":1,"python":"3.20","colour":"blue"}')
+        ]
         store.commit(batch)
         assert store.read(W)[0].event == e.WorkflowStarted("order", "v9", Payload(b"null"), 1, "3.20")
 
@@ -479,13 +533,29 @@ class EventStoreConformance:
         store.set_route("order", "v1", True)
         store.register_attribute("customer", "keyword")
         store.set_meta("lab", "one")
-        before = (store.read(W), store.runs(), store.due_timers(Micros(2**62)), store.packages(), store.routes(), store.attribute_types(),
-                  store.heads(), list(store.open_histories()))
+        before = (
+            store.read(W),
+            store.runs(),
+            store.due_timers(Micros(2**62)),
+            store.packages(),
+            store.routes(),
+            store.attribute_types(),
+            store.heads(),
+            list(store.open_histories()),
+        )
         store.close()
         again = self.make_store(tmp_path)
         try:
-            assert before == (again.read(W), again.runs(), again.due_timers(Micros(2**62)), again.packages(), again.routes(),
-                              again.attribute_types(), again.heads(), list(again.open_histories()))
+            assert before == (
+                again.read(W),
+                again.runs(),
+                again.due_timers(Micros(2**62)),
+                again.packages(),
+                again.routes(),
+                again.attribute_types(),
+                again.heads(),
+                list(again.open_histories()),
+            )
             assert again.meta("lab") == "one"
             head = again.head(W)
             with pytest.raises(SequenceConflict):

@@ -5,6 +5,7 @@
 - `update_display_data` and `clear_output` count: outputs are compared as they stand when the cell has ended.
 - A cell whose reply is an error fails even where nothing was sent as an error output (`UsageError` of a magic).
 - Cells run with history, as in a front end: a final `;` silences.
+- A notebook that holds any output is compared in all its cells, also where execution counts were stripped.
 - A kernel that dies fails the cell at once instead of after the cell's timeout.
 - A cell tagged `kernel-dies` must kill its kernel; the next cell runs in a new one, in the same folder.
 - The kernel works in a temporary copy of the notebook's folder without its databases, with `AIONLAB_DETERMINISTIC=1` and
@@ -105,6 +106,10 @@ def _mend() -> None:
         self.copy = tempfile.TemporaryDirectory(prefix="aionlab-nbval-", ignore_cleanup_errors=True)
         Kernel.home = Path(self.copy.name)
         shutil.copytree(self.path.parent, Kernel.home / "notebooks", ignore=_NOT_COPIED)
+        code = [cell for cell in self.nb.cells if cell.cell_type == "code"]
+        if any(cell.outputs for cell in code):
+            for cell in code:
+                cell.execution_count = cell.execution_count or 0  # None means "never run" to nbval
         setup(self)
 
     def teardown_with_copy(self: Any) -> None:

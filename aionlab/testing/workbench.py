@@ -15,6 +15,7 @@ from aionlab.app.hosts import InlineHost
 from aionlab.backends.attempts import NamesMissing, Runnable
 from aionlab.backends.inline import InlineExecutor
 from aionlab.core import events as e
+from aionlab.core.errors import WorkflowNotFound
 from aionlab.core.events import Recorded
 from aionlab.core.payload import hints_of
 from aionlab.core.ports import ActivityExecutor, EventStore
@@ -46,9 +47,7 @@ class Workbench:
     def open(self) -> None:
         """An engine on the store, as opening the database makes one."""
         ids = CountedIds(7, self.store.heads().run_key)
-        self.engine = Engine(
-            self.store, self.clock, ids, self.executor, VERBS, load=lambda name, version: self.codes[name], ghost_starts=self.ghost_starts
-        )
+        self.engine = Engine(self.store, self.clock, ids, self.executor, VERBS, load=self.load, ghost_starts=self.ghost_starts)
         self.host = InlineHost(self.engine)
         for code in self.codes.values():
             self.engine.catalog.add(code)
@@ -62,6 +61,12 @@ class Workbench:
         self.open()
 
     # --- defining -------------------------------------------------------------------------------------------------------
+
+    def load(self, name: str, version: str) -> Code:
+        """The workflow of this name, in whatever version it is here."""
+        if name not in self.codes:
+            raise WorkflowNotFound(name, version, tuple(self.codes))
+        return self.codes[name]
 
     def lookup(self, name: str) -> Runnable:
         if name not in self.functions:

@@ -15,6 +15,7 @@ _MARK_TD = _TD.replace("10px", "5px")
 _BAR_TD = "padding:1px 0;vertical-align:middle;border:none;width:100%;min-width:110px"
 _NUMBER_TD = "padding:1px 0 1px 10px;text-align:right;vertical-align:middle;border:none;white-space:nowrap"
 _PLAIN = "background:transparent"
+_BAND = "rgba(128,128,128,0.13)"
 _CENTRED = "text-align:center;overflow:hidden;white-space:nowrap;font-size:85%"
 _SWATCH = "border-radius:2px;margin:0 5px 0 0;vertical-align:middle"
 
@@ -89,8 +90,8 @@ def _bands(axis: Scale) -> str:
         left, right = _percent(fold.left), _percent(fold.right)
         stops += [
             f"transparent {left}",
-            f"rgba(128,128,128,0.13) {left}",
-            f"rgba(128,128,128,0.13) {right}",
+            f"{_BAND} {left}",
+            f"{_BAND} {right}",
             f"transparent {right}",
         ]
     return f";background:linear-gradient(90deg,{','.join(stops)})"
@@ -102,7 +103,7 @@ def _axis(axis: Scale) -> Element:
         share = one.right - one.left
         place = f"position:absolute;top:0;left:{_percent(one.left)};width:{_percent(share)};{_CENTRED}"
         if one.folded:
-            marks.append(h("span", "⋯" + one.label, style=place, title=f"{one.label} of idle time, folded"))
+            marks.append(h("span", one.label, style=place, title=f"{one.label} of idle time, folded"))
         elif share > 0.15:
             marks.append(h("span", one.label, style=place, title=f"{when(Micros(one.start))} … {when(Micros(one.end))}"))
     lane = h("div", marks, style=f"position:relative;height:16px;color:{GREY}")
@@ -146,7 +147,7 @@ def _legend(picture: Picture) -> Element | None:
         box = f"display:inline-block;width:{wide};height:{tall};{_SWATCH};{fill(kind)}"
         entries.append(h("span", h("span", style=box), kind.word, style=entry))
     if picture.axis.folds:
-        entries.append(
-            h("span", "⋯ idle, folded: " + ", ".join(fold.label for fold in picture.axis.folds), style="display:inline-block")
-        )
+        box = f"display:inline-block;width:16px;height:12px;{_SWATCH};background:{_BAND}"
+        said = "idle, folded: " + ", ".join(fold.label for fold in picture.axis.folds)
+        entries.append(h("span", h("span", style=box), said, style=entry))
     return h("div", entries, style=f"color:{GREY};{SMALL};margin:5px 0 0 0") if entries else None

@@ -20,7 +20,6 @@ def element(picture: Picture | None) -> Element:
     if picture is None:
         return s("svg", xmlns=_NAMESPACE, viewBox=f"0 0 {_WIDE} {_STEP}", width=_WIDE, height=_STEP, role="img")
     span, axis = picture.span, picture.axis
-    legend = _legend(picture)
     height = _TOP + _STEP * (len(picture.rows) + 1) + 16
     name = f"{label(span.workflow_type, 30)} {label(span.workflow_id, 50)}"
     parts: list[Element] = [
@@ -35,14 +34,13 @@ def element(picture: Picture | None) -> Element:
             tall = _STEP * len(picture.rows)
             parts.append(s("rect", x=_n(left), y=_TOP - 6, width=_n(right - left), height=tall, fill=GREY, fill_opacity=0.12))
         if one.folded or right - left > 50:
-            parts.append(_say((left + right) / 2, _TOP - 11, ("⋯" if one.folded else "") + one.label, 10, GREY, anchor="middle"))
+            parts.append(_say((left + right) / 2, _TOP - 11, one.label, 10, GREY, anchor="middle"))
     for k, row in enumerate(picture.rows):
         y = _TOP + k * _STEP
         parts += (
             [_say(10, y + 9, f"… {counted(picture.hidden, 'row')} left out …", 11, GREY)] if row is None else _row(row, axis, y)
         )
-    if legend:
-        parts.append(_say(10, height - 10, legend, 10, GREY))
+    parts += _legend(picture, height - 10)
     return s("svg", parts, xmlns=_NAMESPACE, viewBox=f"0 0 {_WIDE} {height}", width=_WIDE, height=height, role="img")
 
 
@@ -60,18 +58,37 @@ def _piece(piece: Piece, axis: Scale, y: int) -> Element:
     left, right = _LEFT + axis.at(piece.start) * _BAR, _LEFT + axis.at(piece.end) * _BAR
     kind = KINDS[piece.kind]
     top, tall = (y + 2, 6) if kind.hatched else (y - 2, 14) if piece.kind == "signal" else (y, 10)
-    fill = f"url(#aion-{piece.kind})" if kind.hatched else kind.colour
     title = s("title", piece.title + ("\nstill open" if piece.open else ""))
     return s(
-        "rect", title, x=_n(min(left, _LEFT + _BAR - 3)), y=top, width=_n(max(right - left, 3)), height=tall, rx=2, fill=fill
+        "rect",
+        title,
+        x=_n(min(left, _LEFT + _BAR - 3)),
+        y=top,
+        width=_n(max(right - left, 3)),
+        height=tall,
+        rx=2,
+        fill=_fill(piece.kind),
     )
 
 
-def _legend(picture: Picture) -> str:
-    said = [f"{KINDS[name].char} {KINDS[name].word}" for name in picture.kinds if not KINDS[name].hatched]
-    hatched = [KINDS[name].word for name in picture.kinds if KINDS[name].hatched]
-    said += ["hatched: " + ", ".join(hatched)] if hatched else []
-    return "  ·  ".join(said + (["⋯ idle, folded"] if picture.axis.folds else []))
+def _legend(picture: Picture, y: int) -> list[Element]:
+    found: list[Element] = []
+    x = 10.0
+    for name in picture.kinds:
+        kind = KINDS[name]
+        found += [s("rect", x=_n(x), y=y - 8, width=14, height=8, rx=2, fill=_fill(name)), _say(x + 19, y, kind.word, 10, GREY)]
+        x += 32 + 6 * len(kind.word)
+    if picture.axis.folds:
+        said = "idle, folded: " + ", ".join(fold.label for fold in picture.axis.folds)
+        found += [
+            s("rect", x=_n(x), y=y - 10, width=14, height=12, fill=GREY, fill_opacity=0.12),
+            _say(x + 19, y, said, 10, GREY),
+        ]
+    return found
+
+
+def _fill(kind: str) -> str:
+    return f"url(#aion-{kind})" if KINDS[kind].hatched else KINDS[kind].colour
 
 
 def _hatch(kind: str) -> Element:

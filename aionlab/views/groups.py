@@ -30,7 +30,7 @@ class AttemptSpan(NamedTuple):
     started_at: Micros
     ended_at: Micros | None
     outcome: str
-    """"Running", "Completed", "Failed", "TimedOut", "Cancelled"; "Abandoned" when the next attempt or the run's end came first."""
+    """"Running", "Completed", "Failed", "TimedOut", "Cancelled"; "Abandoned" when a later attempt or the run's end came first."""
     retry_at: Micros | None = None
     """When the next attempt is due, where one follows."""
     failure: str = ""

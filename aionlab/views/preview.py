@@ -18,6 +18,7 @@ _NAMES = r"pass(?:word|wd|phrase)|secret|token|api[_-]?key"
 _SECRET = re.compile(_NAMES, re.IGNORECASE)
 _SECRET_BYTES = re.compile(_NAMES.encode(), re.IGNORECASE)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)|[{}\[\],:]|\s+|[^"{}\[\],:\s]+', re.DOTALL)
+_PAIRED = ('"dict"', '"ordered"', '"counter"')
 _LITERAL = re.compile(
     rf"""((?:\w|-)*(?:{_NAMES})(?:\w|-)*(?:\\*["'])?\s*=\s*|(?:\w|-)*(?:{_NAMES})(?:\w|-)*\\*["']\s*:\s*)(\\*(["'])).*?(?:\2|$)""",
     re.IGNORECASE | re.MULTILINE,
@@ -58,26 +59,32 @@ def failure_line(failure: Failure, limit: int = 200) -> str:
 
 def _mask_json(text: str) -> str:
     out: list[str] = []
-    key = ""
-    hiding, depth = False, 0
+    before = last = key = ""
+    hiding, depth, pairs = False, 0, False
     for found in _TOKEN.finditer(text):
         token = found[0]
         if depth:
             depth += (token in "{[") - (token in "}]")
             continue
-        if hiding and not token.isspace():
-            if token != ":":
-                hiding = False
-                if token in ("{", "["):
-                    depth = 1
-                token = f'"{MASK}"'
-        elif token == ":" and is_secret(key):
+        if token.isspace():
+            out.append(token)
+            continue
+        if hiding:
+            hiding = False
+            depth = int(token in "{[")
+            token = f'"{MASK}"'
+        elif key and token == ":" and is_secret(key):
+            hiding = True
+        elif key and token == "," and before == "[" and pairs and is_secret(key):
+            # a dict whose keys are not all text is recorded as pairs: {"~":"dict","v":[["password","x"],[1,2]]}
             hiding = True
         elif token.startswith('"'):
+            pairs = pairs or (last == ":" and token in _PAIRED)
             key = _unescaped(token)
             token = masked(token)
-        elif not token.isspace():
+        else:
             key = ""
+        before, last = last, token
         out.append(token)
     return "".join(out)
 

@@ -38,20 +38,20 @@ class Registry(Shown):
         return f"<Registry: {counted(len(self.entries), 'run')}, {resident:,} resident>"
 
     def _document(self) -> Document:
-        names = ("workflow id", "run id", "type", "version", "pid", "status", "residency", "mailbox", "seq", "waits for")
+        names = ("workflow id", "type", "version", "pid", "status", "waits for", "mailbox", "residency", "seq", "run id")
         rows = [
             (
                 code_cell(label(entry.workflow_id)),
-                code_cell(label(entry.run_id, 36)),
                 label(entry.workflow_type, 40),
                 code_cell(short(entry.version)),
                 code_cell("" if entry.pid is None else f"<{entry.pid}>"),
                 state_cell(entry.status.value),
-                label(entry.residency, 20),
-                str(entry.mailbox) if entry.mailbox else "",
-                str(entry.seq),
                 clip(entry.waiting_for, 120),
+                str(entry.mailbox) if entry.mailbox else "",
+                label(entry.residency, 20),
+                str(entry.seq),
+                code_cell(label(entry.run_id, 36)),
             )
             for entry in self.entries
         ]
-        return stacked(grid(names, rows, right=(7, 8), empty="no live runs"))
+        return stacked(grid(names, rows, right=(6, 8), empty="no live runs"))

@@ -64,23 +64,23 @@ class RunList(Shown, Sequence[Run]):
         )
 
     def _document(self) -> Document:
-        names = ("workflow id", "run id", "type", "version", "status", "started", "duration", "attributes")
+        names = ("workflow id", "type", "version", "status", "started", "duration", "attributes", "run id")
         rows = [
             (
                 code_cell(label(run.workflow_id)),
-                code_cell(label(run.run_id, 36)),
                 label(run.workflow_type, 40),
                 code_cell(short(run.version)),
                 state_cell(run.status.value),
                 cell(when(run.started_at), None if run.closed_at is None else f"closed {when(run.closed_at)}"),
                 self._duration(run),
                 attributes_line(run.attributes),
+                code_cell(label(run.run_id, 36)),
             )
             for run in self.runs[: self.most]
         ]
         hidden = (len(self.runs) if self.total is None else self.total) - len(rows)
         return stacked(
-            grid(names, rows, right=(6,), empty="no runs"),
+            grid(names, rows, right=(5,), empty="no runs"),
             note(f"… and {counted(hidden, 'more run')}; see to_frame()") if hidden > 0 else None,
         )
 

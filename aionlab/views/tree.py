@@ -37,7 +37,7 @@ class Tree(Shown):
 
     def _document(self) -> Document:
         return stacked(
-            grid(("process", "pid", "state", "restarts", "since", "waits for"), [self._row(line) for line in _walk(self.root)])
+            grid(("process", "pid", "state", "waits for", "restarts", "since"), [self._row(line) for line in _walk(self.root)])
         )
 
     def _row(self, line: _Line) -> list[Cell]:
@@ -53,9 +53,9 @@ class Tree(Shown):
             ),
             code_cell(f"<{node.pid}>"),
             state_cell(clip(node.state, 40)),
+            cell(clip(node.detail, 120)),
             cell(restarts(node, self.period)),
             cell(since, when(node.started_at)),
-            cell(clip(node.detail, 120)),
         ]
 
 

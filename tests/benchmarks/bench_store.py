@@ -1,7 +1,9 @@
-"""How the event table is laid out, measured: `python tests/benchmarks/bench_store.py [--rounds 3] [--dir DIR] [--only store|layouts]`.
+"""How the event table is laid out, measured: `python tests/benchmarks/bench_store.py [--rounds 3] [--dir DIR] [--only
+store|layouts]`.
 
 Four layouts of the same event, and three ways to check the fence within the insert, on one-row commits, on turns of many runs
-and on reading. Rounds are interleaved and the median is shown; compare within one table only. Then the store itself on the same work.
+and on reading. Rounds are interleaved and the median is shown; compare within one table only. Then the store itself on the same
+work.
 """
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def connect(path: str, layout: str, synchronous: str = "FULL") -> sqlite3.Connec
     db.execute("PRAGMA journal_mode=WAL")
     db.execute(f"PRAGMA synchronous={synchronous}")
     db.execute("PRAGMA wal_autocheckpoint=0")
-    db.executescript("CREATE TABLE IF NOT EXISTS owner(one INTEGER PRIMARY KEY, epoch INTEGER NOT NULL); INSERT OR IGNORE INTO owner VALUES(1, 7);")
+    db.executescript(
+        "CREATE TABLE IF NOT EXISTS owner(one INTEGER PRIMARY KEY, epoch INTEGER NOT NULL); INSERT OR IGNORE INTO owner VALUES(1, 7);"
+    )
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name='event'").fetchone():
         db.executescript(LAYOUTS[layout])
     return db
@@ -97,7 +101,9 @@ def singles(db: sqlite3.Connection, layout: str, fence: str, rows: int = 1, comm
     return (time.perf_counter() - began) / commits * 1e6
 
 
-def turns(db: sqlite3.Connection, layout: str, fence: str, chunk: int = 0, runs: int = 1000, rows: int = 3, count: int = 8) -> float:
+def turns(
+    db: sqlite3.Connection, layout: str, fence: str, chunk: int = 0, runs: int = 1000, rows: int = 3, count: int = 8
+) -> float:
     """Rows per second in turns of `runs` runs × `rows` rows; `chunk` rows a statement, all in one for 0."""
     total = 0.0
     for turn in range(count):
@@ -175,15 +181,35 @@ def layouts(rounds: int, directory: str | None) -> None:
         return run
 
     for rows in (1, 3):
-        table(f"one run, commits of {rows} row(s) at FULL", rounds, directory,
-              {f"{layout}, fence {fence}": on(layout, singles, fence=fence, rows=rows) for layout in LAYOUTS for fence in FENCES}, "µs per commit")
+        table(
+            f"one run, commits of {rows} row(s) at FULL",
+            rounds,
+            directory,
+            {f"{layout}, fence {fence}": on(layout, singles, fence=fence, rows=rows) for layout in LAYOUTS for fence in FENCES},
+            "µs per commit",
+        )
     for runs, rows in ((1000, 3), (1000, 1)):
-        table(f"turns of {runs} runs × {rows} row(s) at FULL", rounds, directory,
-              {f"{layout}, {f'{chunk} rows' if chunk else 'all'} a statement, fence {fence}":
-               on(layout, turns, fence=fence, chunk=chunk, runs=runs, rows=rows)
-               for layout in LAYOUTS for chunk, fence in ((0, "none"), (0, "value"), (0, "select"), (256, "none"), (64, "none"))}, "rows/s")
+        table(
+            f"turns of {runs} runs × {rows} row(s) at FULL",
+            rounds,
+            directory,
+            {
+                f"{layout}, {f'{chunk} rows' if chunk else 'all'} a statement, fence {fence}": on(
+                    layout, turns, fence=fence, chunk=chunk, runs=runs, rows=rows
+                )
+                for layout in LAYOUTS
+                for chunk, fence in ((0, "none"), (0, "value"), (0, "select"), (256, "none"), (64, "none"))
+            },
+            "rows/s",
+        )
     table("one history of 50,000", rounds, directory, {layout: on(layout, read_long, "OFF") for layout in LAYOUTS}, "rows/s")
-    table("10,000 histories × 12, in order", rounds, directory, {layout: on(layout, read_many, "OFF") for layout in LAYOUTS}, "rows/s")
+    table(
+        "10,000 histories × 12, in order",
+        rounds,
+        directory,
+        {layout: on(layout, read_many, "OFF") for layout in LAYOUTS},
+        "rows/s",
+    )
 
 
 def commits(path: str, rows: int, count: int = 1500) -> float:
@@ -208,7 +234,9 @@ def raw(path: str, rows: int, count: int = 1500) -> float:
     text = statement("log + unique packed", rows, "none")
     total = 0.0
     for n in range(count):
-        flat = arguments("log + unique packed", [values("log + unique packed", 1, n * rows + k) for k in range(1, rows + 1)], "none")
+        flat = arguments(
+            "log + unique packed", [values("log + unique packed", 1, n * rows + k) for k in range(1, rows + 1)], "none"
+        )
         began = time.perf_counter()
         db.execute(text, flat)
         total += time.perf_counter() - began
@@ -245,8 +273,10 @@ def store_turns(path: str, runs: int = 1000, rows: int = 3, count: int = 8) -> f
     total = 0.0
     for turn in range(count):
         head = 1 + turn * rows
-        batch = Batch(rows=[(run, head + k, *values("log", run, head)[2:]) for run in range(1, runs + 1) for k in range(1, rows + 1)],
-                      expected=dict.fromkeys(range(1, runs + 1), head))
+        batch = Batch(
+            rows=[(run, head + k, *values("log", run, head)[2:]) for run in range(1, runs + 1) for k in range(1, rows + 1)],
+            expected=dict.fromkeys(range(1, runs + 1), head),
+        )
         began = time.perf_counter()
         store.commit(batch)
         total += time.perf_counter() - began
@@ -259,8 +289,12 @@ def ends(path: str, runs: int = 5000) -> float:
     total = 0.0
     for low in range(1, runs + 1, 1000):
         keys = range(low, low + 1000)
-        batch = Batch(rows=[row(key, 2, key, ENDS[0]) for key in keys], expected=dict.fromkeys(keys, 1),
-                      changes=[RunChange(key, Status.COMPLETED, Micros(9), {}) for key in keys], runs_ended=list(keys))
+        batch = Batch(
+            rows=[row(key, 2, key, ENDS[0]) for key in keys],
+            expected=dict.fromkeys(keys, 1),
+            changes=[RunChange(key, Status.COMPLETED, Micros(9), {}) for key in keys],
+            runs_ended=list(keys),
+        )
         began = time.perf_counter()
         store.commit(batch)
         total += time.perf_counter() - began
@@ -272,7 +306,10 @@ def reopened(path: str, what: str, runs: int = 10_000) -> float:
     store, _ = begun(path, runs, "OFF")
     event = ActivityCompleted(0, Payload(PAYLOAD))
     for turn in range(11):
-        batch = Batch(rows=[row(run, turn + 2, run, event) for run in range(1, runs + 1)], expected=dict.fromkeys(range(1, runs + 1), turn + 1))
+        batch = Batch(
+            rows=[row(run, turn + 2, run, event) for run in range(1, runs + 1)],
+            expected=dict.fromkeys(range(1, runs + 1), turn + 1),
+        )
         store.commit(batch)
     store.close()
     gc.collect()
@@ -301,7 +338,12 @@ def long_history(path: str, what: str, length: int = 50_000) -> float:
     gc.collect()
     began = time.perf_counter()
     if what == "rows":
-        found = len(store._rows("SELECT id, at, code, flags, ref, data, payload FROM event WHERE id BETWEEN ? AND ? ORDER BY id", (1 << 32, 2 << 32)))
+        found = len(
+            store._rows(
+                "SELECT id, at, code, flags, ref, data, payload FROM event WHERE id BETWEEN ? AND ? ORDER BY id",
+                (1 << 32, 2 << 32),
+            )
+        )
     else:
         found = len(store.read(W))
     took = time.perf_counter() - began
@@ -314,9 +356,17 @@ def pages(path: str, runs: int = 200_000) -> float:
     store = SqliteStore.open(path, synchronous="OFF")
     for low in range(1, runs + 1, 4000):
         keys = range(low, low + 4000)
-        store.commit(Batch(rows=[row(key, 1, key, started()) for key in keys], expected=dict.fromkeys(keys, 0),
-                           workflows=[(key, WorkflowId(f"o{key}")) for key in keys],
-                           runs=[new_run(key, key, WorkflowId(f"o{key}"), RunId(f"r{key}"), attributes={"customer": f"c{key % 100}"}) for key in keys]))
+        store.commit(
+            Batch(
+                rows=[row(key, 1, key, started()) for key in keys],
+                expected=dict.fromkeys(keys, 0),
+                workflows=[(key, WorkflowId(f"o{key}")) for key in keys],
+                runs=[
+                    new_run(key, key, WorkflowId(f"o{key}"), RunId(f"r{key}"), attributes={"customer": f"c{key % 100}"})
+                    for key in keys
+                ],
+            )
+        )
     took = []
     for n in range(50):
         began = time.perf_counter()
@@ -328,14 +378,38 @@ def pages(path: str, runs: int = 200_000) -> float:
 
 
 def the_store(rounds: int, directory: str | None) -> None:
-    table("plain commits of one run at FULL", rounds, directory, {
-        f"{name}, {rows} row(s)": lambda path, work=work, rows=rows: work(path, rows)
-        for rows in (1, 3) for name, work in (("raw INSERT", raw), ("store.commit", commits))}, "µs per commit")
-    table("turns at FULL", rounds, directory, {"1000 runs × 3 rows [rows/s]": store_turns, "1000 starts a turn [starts/s]": starts,
-                                               "1000 ends a turn [ends/s]": ends}, "per second")
-    table("reading one history of 50,000", rounds, directory, {"rows": lambda path: long_history(path, "rows"),
-                                                               "decoded": lambda path: long_history(path, "events")}, "events/s")
-    table("10,000 open runs × 12 events", rounds, directory, {what: lambda path, what=what: reopened(path, what) for what in ("open", "first", "all")}, "ms")
+    table(
+        "plain commits of one run at FULL",
+        rounds,
+        directory,
+        {
+            f"{name}, {rows} row(s)": lambda path, work=work, rows=rows: work(path, rows)
+            for rows in (1, 3)
+            for name, work in (("raw INSERT", raw), ("store.commit", commits))
+        },
+        "µs per commit",
+    )
+    table(
+        "turns at FULL",
+        rounds,
+        directory,
+        {"1000 runs × 3 rows [rows/s]": store_turns, "1000 starts a turn [starts/s]": starts, "1000 ends a turn [ends/s]": ends},
+        "per second",
+    )
+    table(
+        "reading one history of 50,000",
+        rounds,
+        directory,
+        {"rows": lambda path: long_history(path, "rows"), "decoded": lambda path: long_history(path, "events")},
+        "events/s",
+    )
+    table(
+        "10,000 open runs × 12 events",
+        rounds,
+        directory,
+        {what: lambda path, what=what: reopened(path, what) for what in ("open", "first", "all")},
+        "ms",
+    )
     table("filter by attribute, status and type, page of 50 of 200,000 runs", 1, directory, {"runs()": pages}, "ms")
 
 

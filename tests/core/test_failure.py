@@ -207,7 +207,7 @@ def test_every_error_is_recorded_and_says_the_same_when_rebuilt(at: int) -> None
     failure, rebuilt = stable(caught(error))
     text = failure.to_bytes().decode()
     assert "\ud800" not in text and len(failure.message.encode()) <= MESSAGE_LIMIT
-    if isinstance(error, Exception) and type(error) is not Hooked:
+    if isinstance(error, Exception) and type(error) not in (Hooked, Guarded):
         kept = isinstance(rebuilt, type(error)) and type(rebuilt).__name__ == type(error).__name__
         assert kept, repr(type(rebuilt))
     if type(error) is not Guarded:
@@ -433,7 +433,7 @@ kinds = st.sampled_from([Exception, ValueError, KeyError, OSError, RuntimeError,
                          StopIteration, SystemExit, SyntaxError, ImportError, UnicodeDecodeError, AttributeError, StrSubclass])  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(kinds, st.lists(values, max_size=3), st.dictionaries(st.text(max_size=4), values, max_size=3), st.booleans())
 def test_law_any_error_of_any_class(kind: Any, args: list[Any], state: dict[str, Any], nest: bool) -> None:
     try:

@@ -1,6 +1,8 @@
+# ruff: noqa: A002
 """A lab without an engine: it records what it is asked, through the same front door as the real one."""
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from aionlab.core.errors import ResultTimeout, RunNotFound
@@ -69,6 +71,7 @@ class Lab:
         self.closed = False
         self.clock = Clock(self)
         self.interrupt_start: Any = None
+        self.library = SimpleNamespace(ledger=None)
 
     def start(self, workflow: Any, *args: Any, **kwargs: Any) -> Handle:
         self.calls.append(("start", getattr(workflow, "name", workflow), args, kwargs))
@@ -112,8 +115,15 @@ class Lab:
     def kill(self, pid: int) -> str:
         return f"pid {pid} gone; o-1 comes back by replay (1 of 3 in 30 s)"
 
-    def settle(self, timeout: float | None = None) -> None:
+    def settle(self, timeout: float | None = None) -> bool:
         self.calls.append(("settle", timeout))
+        return True
+
+    def ask(self, verb: str, *arguments: Any) -> Any:
+        return SimpleNamespace(outcome=list)
+
+    def wait(self, call: Any, timeout: float | None = None) -> bool:
+        return True
 
     def close(self) -> None:
         self.closed = True

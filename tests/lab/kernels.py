@@ -48,7 +48,7 @@ class Kernel:
     def execute(self, cell: str, interrupt_when: str | None = None, timeout: float = 60) -> Shown:
         """Run a cell to its end; the kernel is interrupted once `interrupt_when` stands in its output."""
         shown, begun = Shown(), time.monotonic()
-        request = self.client.execute(cell)
+        request = self.client.execute(cell, stop_on_error=False)
         while True:
             try:
                 message = self.client.get_iopub_msg(timeout=timeout)

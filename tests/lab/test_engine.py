@@ -74,10 +74,14 @@ def test_looking(kernel: Kernel, line: str) -> None:
 def test_a_failure_shows_the_workflows_own_line(kernel: Kernel) -> None:
     kernel.run("%start order(5) --id e-2")
     kernel.run('%signal e-2 approval "boom"')
-    shown = kernel.execute("%result e-2")
-    assert shown.error is not None and shown.error["ename"] == "WorkflowFailedError"
-    text = plain("\n".join(shown.error["traceback"]))
-    assert "no stock for 5" in text and "raise ValueError" in text and "engine" not in text and "IPython" not in text
+    kernel.run("h = lab.get('e-2')")
+    for cell in ("%result e-2", "h.result()", "await h"):
+        shown = kernel.execute(cell)
+        assert shown.error is not None and shown.error["ename"] == "WorkflowFailedError"
+        text = plain("\n".join(shown.error["traceback"]))
+        assert text.endswith("WorkflowFailedError: e-2 failed: ValueError: no stock for 5")
+        assert text.count("raise ValueError(f") == 1 and "aionlab/" not in text and "IPython" not in text
+        assert ("Cell In[" in text) is not cell.startswith("%")
 
 
 def test_mistakes(kernel: Kernel) -> None:

@@ -71,7 +71,7 @@ def test_attach_and_restart_let_a_cell_run_twice(notebook: Any) -> None:
         ("%aion pause s-1 --reason lunch", ("pause", "s-1", ("lunch",), {})),
         ("%timeline s-1", ("timeline", "s-1", (), {})),
         ("%runs status=Running amount=3", ("runs", {"status": "Running", "amount": 3})),
-        ("%settle --timeout 2m", ("settle", 120.0)),
+        ("%settle --timeout 2m", ("settle", 2.0)),
         ("%clock skip 2d", ("skip", "2d")),
         ("%clock skip 90", ("skip", 90.0)),
         ("%clock next", ("next",)),

@@ -24,8 +24,8 @@ def shown(value: str) -> dict[str, Any]:
     return {"output_type": "display_data", "data": {"text/plain": value}, "metadata": {}}
 
 
-def cell(source: str, *outputs: dict[str, Any], tags: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {"cell_type": "code", "id": f"c{abs(hash(source))}", "source": source, "outputs": list(outputs), "execution_count": 1, "metadata": {"tags": list(tags)}}
+def cell(source: str, *outputs: dict[str, Any], tags: tuple[str, ...] = (), count: int | None = 1) -> dict[str, Any]:
+    return {"cell_type": "code", "id": f"c{abs(hash(source))}", "source": source, "outputs": list(outputs), "execution_count": count, "metadata": {"tags": list(tags)}}
 
 
 class Bench:
@@ -125,6 +125,17 @@ def test_notebooks_run_in_a_copy_without_databases_and_leave_the_folder_alone(be
     result.assert_outcomes(passed=3)
     assert (bench.folder / "lab.db").read_text() == "the reader's"
     assert sorted(p.name for p in bench.folder.iterdir()) == ["book.ipynb", "data.txt", "lab.db", "lab.db-wal"]
+
+
+@requires("kernel", "nbval")
+def test_stripped_execution_counts_excuse_nothing(bench: Bench) -> None:
+    result = bench.run(cell("print('a')", text("a\n"), count=None), cell("print('b')", text("c\n"), count=None), cell("print('d')", count=None))
+    result.assert_outcomes(passed=1, failed=2)
+
+
+@requires("kernel", "nbval")
+def test_a_notebook_without_any_output_is_only_executed(bench: Bench) -> None:
+    bench.run(cell("print('a')", count=None)).assert_outcomes(passed=1)
 
 
 @requires("kernel", "nbval")

@@ -46,10 +46,27 @@ def test_a_new_file_is_private_and_says_whose_it_is(path):
 
 def test_settings_hold(path):
     store = SqliteStore.open(path)
-    pragma = {name: store._db.execute(f"PRAGMA {name}").fetchone() for name in (
-        "journal_mode", "synchronous", "wal_autocheckpoint", "trusted_schema", "cell_size_check", "mmap_size", "application_id")}
-    assert pragma == {"journal_mode": ("wal",), "synchronous": (2,), "wal_autocheckpoint": (0,), "trusted_schema": (0,), "cell_size_check": (1,),
-                      "mmap_size": (0,), "application_id": (schema.APPLICATION_ID,)}
+    pragma = {
+        name: store._db.execute(f"PRAGMA {name}").fetchone()
+        for name in (
+            "journal_mode",
+            "synchronous",
+            "wal_autocheckpoint",
+            "trusted_schema",
+            "cell_size_check",
+            "mmap_size",
+            "application_id",
+        )
+    }
+    assert pragma == {
+        "journal_mode": ("wal",),
+        "synchronous": (2,),
+        "wal_autocheckpoint": (0,),
+        "trusted_schema": (0,),
+        "cell_size_check": (1,),
+        "mmap_size": (0,),
+        "application_id": (schema.APPLICATION_ID,),
+    }
     store.close()
 
 
@@ -66,8 +83,11 @@ def test_a_file_whose_creation_was_interrupted_is_finished(path):
     write(path)
 
 
-@pytest.mark.parametrize("content", [b"x", b"SQLite format 2" + b"\0" * 200, os.urandom(5000), b"SQLite format 3\0" + b"\xff" * 4096],
-                         ids=["short", "magic", "random", "header"])
+@pytest.mark.parametrize(
+    "content",
+    [b"x", b"SQLite format 2" + b"\0" * 200, os.urandom(5000), b"SQLite format 3\0" + b"\xff" * 4096],
+    ids=["short", "magic", "random", "header"],
+)
 def test_garbage_is_refused_and_left_alone(path, content):
     path.write_bytes(content)
     for options in ({}, {"readonly": True}, {"owner": Owner(1, "h", "", 0)}):
@@ -157,7 +177,12 @@ def test_what_may_not_be_written_opens_to_be_read(path, what, live):
 def test_a_store_opened_to_be_read_writes_nothing(path):
     write(path)
     store = SqliteStore.open(path, readonly=True)
-    for verb in (lambda: store.commit(first()), lambda: store.append(W, [], 2), lambda: store.set_route("a", "b"), store.checkpoint):
+    for verb in (
+        lambda: store.commit(first()),
+        lambda: store.append(W, [], 2),
+        lambda: store.set_route("a", "b"),
+        store.checkpoint,
+    ):
         with pytest.raises(StoreReadOnly):
             verb()
     store.rest()
@@ -279,7 +304,12 @@ def test_a_turn_of_steps_is_one_statement(path):
         store.commit(first(key, f"w{key}", f"r{key}"))
     said = []
     store._db.set_trace_callback(said.append)
-    store.commit(Batch(rows=[row(key, seq, key, signal()) for key in range(1, 101) for seq in (2, 3, 4)], expected=dict.fromkeys(range(1, 101), 1)))
+    store.commit(
+        Batch(
+            rows=[row(key, seq, key, signal()) for key in range(1, 101) for seq in (2, 3, 4)],
+            expected=dict.fromkeys(range(1, 101), 1),
+        )
+    )
     store._db.set_trace_callback(None)
     assert len(said) == 1
     assert store.verify() == []
@@ -293,7 +323,11 @@ def test_more_rows_than_a_statement_takes_are_one_transaction(path):
     store._plain_rows = 64
     store.commit(Batch(rows=[row(1, seq, 1, signal()) for seq in range(2, 1002)], expected={1: 1}))
     with pytest.raises(Exception, match="cannot be stored"):
-        store.commit(Batch(rows=[*(row(1, seq, 1, signal()) for seq in range(1002, 2002)), (1, 2002, 1, 0, 60, 2, None, None, object())],
-                           expected={1: 1001}))
+        store.commit(
+            Batch(
+                rows=[*(row(1, seq, 1, signal()) for seq in range(1002, 2002)), (1, 2002, 1, 0, 60, 2, None, None, object())],
+                expected={1: 1001},
+            )
+        )
     assert store.head(W) == 1001
     store.close()

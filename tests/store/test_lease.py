@@ -6,7 +6,7 @@ import signal as signals
 
 import pytest
 
-from aionlab.core.errors import Fenced, StoreLocked, StoreUnavailable
+from aionlab.core.errors import Fenced, StoreError, StoreLocked, StoreUnavailable
 from aionlab.core.ports import Batch
 from aionlab.store.lease import Owner, owner_of
 from aionlab.store.sqlite import SqliteStore
@@ -140,6 +140,8 @@ def test_a_paused_owner_that_was_replaced_writes_nothing(path):
                     os.write(told, b"!")
                 except Fenced:
                     os.write(told, b"f")
+                except StoreError:
+                    os.write(told, b"e")
 
     pid = start(owner)
     assert os.read(tell, 1) == b"."
@@ -172,8 +174,13 @@ def test_a_forked_child_touches_nothing(path):
     store.append(W, history(started()), 0)
 
     def child():
-        for verb in (lambda: store.append(W, history(signal(), after=1), 1), lambda: store.read(W), store.heads, store.checkpoint,
-                     lambda: store.set_meta("a", "b")):
+        for verb in (
+            lambda: store.append(W, history(signal(), after=1), 1),
+            lambda: store.read(W),
+            store.heads,
+            store.checkpoint,
+            lambda: store.set_meta("a", "b"),
+        ):
             with pytest.raises(StoreUnavailable):
                 verb()
         store.close()
@@ -191,7 +198,8 @@ def test_a_child_that_outlives_the_owner_does_not_keep_the_lease(path):
     tell, told = os.pipe()
 
     def owner():
-        SqliteStore.open(path, owner=ME)
+        store = SqliteStore.open(path, owner=ME)
+        assert store.lease is not None
         start(lambda: (os.close(go), os.write(told, b"x"), os.read(gate, 1)))
         os.read(tell, 1)
 

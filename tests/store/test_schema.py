@@ -61,8 +61,15 @@ def test_making_a_database_does_not_import_what_it_need_not(tmp_path):
     import subprocess
     import sys
 
-    code = ("import sys; from aionlab.store.sqlite import SqliteStore; SqliteStore.open(sys.argv[1]).close(); "
-            "print([m for m in ('sqlite_utils', 'pandas', 'numpy') if m in sys.modules])")
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "lab.db")], capture_output=True, text=True, check=True,
-                          cwd=Path(__file__).parents[2])
+    code = (
+        "import sys; from aionlab.store.sqlite import SqliteStore; SqliteStore.open(sys.argv[1]).close(); "
+        "print([m for m in ('sqlite_utils', 'pandas', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "lab.db")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert done.stdout.strip() == "[]"

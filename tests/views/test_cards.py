@@ -26,14 +26,14 @@ from tests.views.histories import T0, S
 from tests.views.reading import Page
 
 TREE = """\
-process                    pid   state        restarts       since                     waits for
-lab.db                     <1>   ▸ Running    0 of 3 in 30s  2020-01-01 00:00:00.000Z
-├─ order                   <2>   ▸ Running    1 of 3 in 30s  2020-01-01 00:00:00.000Z
-│  ├─ order                <12>  ▸ Running    1 of 3 in 30s  2020-01-01 00:00:00.000Z  activity 'ship' (order@3f2a91c:9)
-│  │  └─ activity#1 order  <14>  ▸ Running                   2020-01-01 00:00:00.000Z
-│  └─ o-2                  <13>  ✗ Stuck      0 of 3 in 30s  2020-01-01 00:00:00.000Z  diverged at event 9: order
-└─ reminder                <3>   ▸ Running    0 of 3 in 30s  2020-01-01 00:00:00.000Z
-   └─ reminder/ada         <15>  · Suspended  0 of 3 in 30s  2020-01-01 00:00:00.000Z  a timer"""
+process                    pid   state        waits for                          restarts       since
+lab.db                     <1>   ▸ Running                                       0 of 3 in 30s  2020-01-01 00:00:00.000Z
+├─ order                   <2>   ▸ Running                                       1 of 3 in 30s  2020-01-01 00:00:00.000Z
+│  ├─ order                <12>  ▸ Running    activity 'ship' (order@3f2a91c:9)  1 of 3 in 30s  2020-01-01 00:00:00.000Z
+│  │  └─ activity#1 order  <14>  ▸ Running                                                      2020-01-01 00:00:00.000Z
+│  └─ o-2                  <13>  ✗ Stuck      diverged at event 9: order         0 of 3 in 30s  2020-01-01 00:00:00.000Z
+└─ reminder                <3>   ▸ Running                                       0 of 3 in 30s  2020-01-01 00:00:00.000Z
+   └─ reminder/ada         <15>  · Suspended  a timer                            0 of 3 in 30s  2020-01-01 00:00:00.000Z"""
 
 DIVERGENCE = """\
 divergence of o-1  ✗ Stuck  at event 9

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aionlab.core.failure import Failure
 from aionlab.core.jsontext import dumps
-from aionlab.views.preview import failure_line, masked, preview
+from aionlab.core.payload import Converter
+from aionlab.views.preview import MASK, failure_line, masked, preview
 from aionlab.views.text import visible, width
 
 JSON = st.recursive(
@@ -34,6 +37,11 @@ JSON = st.recursive(
         (b'{"body":"{\\"password\\": \\"hunter2\\"}"}', '{"body":"{\\"password\\": \\"***\\"}"}'),
         (b'{ "token" : "hunter2" }', '{ "token" : "***" }'),
         (b'{"token":"hunt', '{"token":"***"'),
+        (
+            b'{"~":"dict","v":[["db_password","hunter2"],[1,{"token":["x"]}]]}',
+            '{"~":"dict","v":[["db_password","***"],[1,{"token":"***"}]]}',
+        ),
+        (b'{"~":"ordered","v":[["a",1],["secret",["x",["y"]]]]}', '{"~":"ordered","v":[["a",1],["secret","***"]]}'),
         (b'["password","hunter2"]', '["password","hunter2"]'),
     ],
 )
@@ -56,6 +64,18 @@ def test_without_secrets_the_preview_is_the_json(tree: object) -> None:
 @given(JSON, st.integers(2, 40))
 def test_a_preview_keeps_to_its_cells(tree: object, limit: int) -> None:
     assert width(preview(dumps({"token": tree, "n": tree}), limit)) <= limit
+
+
+def test_dicts_of_every_recorded_shape_are_masked() -> None:
+    codec = Converter()
+    for value in (
+        {"password": "hunter2"},
+        {1: 2, "password": "hunter2"},
+        OrderedDict(a=1, password="hunter2"),
+        {"~": 1, "password": "hunter2"},
+    ):
+        shown = preview(codec.encode(value), 400)
+        assert "hunter2" not in shown and MASK in shown and "password" in shown
 
 
 @given(JSON)

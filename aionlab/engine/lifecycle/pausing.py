@@ -8,7 +8,7 @@ from aionlab.core.errors import InvalidOption
 from aionlab.core.status import Status
 
 from .. import activities
-from ..addressing import open_run
+from ..addressing import check_text, open_run
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def pause(engine: Engine, workflow_id: str, run_id: str | None = None, reason: str | None = None) -> None:
     """Hold the run. Raises InvalidOption when it is paused already."""
+    reason = check_text("the reason", reason)
     run = open_run(engine, workflow_id, run_id)
     if run.status is Status.PAUSED:
         raise InvalidOption(f"{run.workflow_id} is paused already")
@@ -28,9 +29,9 @@ def resume(engine: Engine, workflow_id: str, run_id: str | None = None) -> None:
     if run.status is not Status.PAUSED:
         raise InvalidOption(f"{run.workflow_id} is not paused")
     engine.turn_now.record(run, e.WorkflowResumed())
+    activities.resume(engine, run)
+    engine.timers.arm_all(run)
     if run.process is None:
         engine.bring_home(run)
-        return
-    engine.flush(run)
-    engine.timers.arm_all(run)
-    activities.resume(engine, run)
+    else:
+        engine.flush(run)

@@ -1,19 +1,20 @@
 """Starting a run: the table of obligations, row by row.
 
-Rows 1-4 can refuse with nothing written. Row 5 records the start; rows 7-12 set up what is volatile. When one of those fails, what was
+Rows 1-6 can refuse with nothing written. Row 5 records the start, with row 6 in the same transaction; rows 7-12 set up what is volatile. When one of those fails, what was
 set up is taken down in reverse order, `WorkflowFailed(kind="start_aborted")` is recorded behind the start, and the caller gets the
 first error with both ids. With `ghost_starts` the recorded start stays as it is: the run executes when the database is next opened.
 """
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aionlab.core import events as e
 from aionlab.core.attributes import check_attributes
 from aionlab.core.clock import Micros
-from aionlab.core.errors import AlreadyStarted, InvalidOption, StartAborted
+from aionlab.core.errors import AlreadyStarted, InvalidOption, StartAborted, StoreReadOnly
 from aionlab.core.failure import Failure
 from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.jsontext import dumps
@@ -26,6 +27,9 @@ from ..run import LiveRun
 
 if TYPE_CHECKING:
     from ..engine import Engine
+
+
+log = logging.getLogger("aionlab.engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +62,21 @@ def start(engine: Engine, request: StartRequest) -> Started:
     """
     point = engine.faults.point
 
+    if engine.store.readonly:
+        raise StoreReadOnly("this lab only looks on: another kernel owns the database")
     point("resolve")
+    check_name("workflow", request.workflow_type)
     code = engine.catalog.resolve(request.workflow_type, request.version)
 
     point("check")
     if request.workflow_id is not None:
-        check_name("workflow id", request.workflow_id)
+        request = replace(request, workflow_id=check_name("workflow id", request.workflow_id))
     attributes = check_attributes(request.attributes or {}, engine.store.attribute_types())
+    if request.deadline is not None and request.deadline <= 0:
+        raise InvalidOption("a deadline lies in the future: give the length of time the run may take")
     if request.idempotency_key is not None:
-        earlier = engine.store.by_idempotency_key(check_name("idempotency key", request.idempotency_key))
+        request = replace(request, idempotency_key=check_name("idempotency key", request.idempotency_key))
+        earlier = _with_key(engine, request.idempotency_key)
         if earlier is not None:
             return _same_request(earlier, request)
 
@@ -78,12 +88,11 @@ def start(engine: Engine, request: StartRequest) -> Started:
     previous = _previous(engine, workflow_id)
 
     point("append")
+    point("visibility")
     run, started = _plan(engine, request, code, workflow_id, run_id, attributes, previous)
     undo: list[Callable[[], None]] = []
-    step = "visibility"
+    step = ""
     try:
-        point(step)
-        engine.turn_now.batch.runs.append(run.row)
         for step, act in (
             ("supervisor", lambda: engine.tree.ensure(code.workflow_type, engine.turn_now.now)),
             ("spawn", lambda: _spawn(engine, run, started, undo)),
@@ -95,11 +104,9 @@ def start(engine: Engine, request: StartRequest) -> Started:
             point(step)
             act()
         _begin(engine, run, started, attributes, deferred=False)
-    except Exception as error:  # noqa: BLE001 - whichever row failed, the start is compensated and the caller told
+    except Exception as error:
         for take_down in reversed(undo):
             take_down()
-        if step == "visibility":
-            engine.turn_now.batch.runs.append(run.row)
         _abort(engine, run, started, attributes, step, error)
         raise StartAborted(workflow_id, run_id, step, error) from error
 
@@ -109,6 +116,14 @@ def start(engine: Engine, request: StartRequest) -> Started:
     except Exception as error:  # noqa: BLE001 - row 13 is logged and never fails the start
         _note_flush(workflow_id, error)
     return workflow_id, run_id
+
+
+def _with_key(engine: Engine, key: str | None) -> Run | None:
+    """The run an idempotency key has started, in this turn or before."""
+    for run in engine.turn_now.batch.runs:
+        if run.idempotency_key == key:
+            return run
+    return None if key is None else engine.store.by_idempotency_key(key)
 
 
 def _same_request(earlier: Run, request: StartRequest) -> Started:
@@ -121,7 +136,7 @@ def _same_request(earlier: Run, request: StartRequest) -> Started:
 
 def _previous(engine: Engine, workflow_id: WorkflowId) -> Run | None:
     """The newest run of the id, which must be closed."""
-    live = engine.registry.get(workflow_id)
+    live = engine.turn_now.planned.get(workflow_id) or engine.registry.get(workflow_id)
     if live is not None and not live.closed:
         raise AlreadyStarted(workflow_id, live.run_id, str(live.status))
     if live is not None:
@@ -184,6 +199,8 @@ def _begin(engine: Engine, run: LiveRun, started: e.WorkflowStarted, attributes:
     if not deferred:
         assert run.process is not None
         answers = run.process.deliver(started, turn.now)
+    turn.batch.runs.append(run.row)
+    turn.planned[run.workflow_id] = run
     turn.record(run, started, deferred)
     if attributes:
         turn.record(run, e.SearchAttributesUpdated(e.Payload(dumps(dict(attributes)))))
@@ -202,6 +219,4 @@ def _abort(engine: Engine, run: LiveRun, started: e.WorkflowStarted, attributes:
 
 
 def _note_flush(workflow_id: WorkflowId, error: Exception) -> None:
-    import logging
-
-    logging.getLogger("aionlab.engine").warning("signals of %s wait: flushing them failed: %s", workflow_id, error)
+    log.warning("signals of %s wait: flushing them failed: %s", workflow_id, error)

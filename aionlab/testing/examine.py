@@ -1,0 +1,614 @@
+"""The laws of steps, turns and replay, and the examination of random programs by them.
+
+`examine(seed)` makes programs and a script, plays it once without faults (the control), and then again split into other turns, with
+crashes, with failed and doubtful commits, or with everything at once; it compares histories, replays prefixes, and replays mutants.
+It raises `Broken` where a law does not hold.
+"""
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gc
+import random
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aionlab.core import events as e
+from aionlab.core.errors import NondeterminismError
+from aionlab.core.events import Recorded
+from aionlab.core.ports import EventStore
+from aionlab.core.status import Status
+from aionlab.engine.run import LiveRun, Recorder
+from aionlab.replay.process import Process
+from aionlab.replay.rebuild import Rebuilt, rebuild
+from aionlab.store.fold import run_of, timers_of
+from aionlab.store.memory import MemoryStore
+
+from . import programs
+from .faults import Fault, FaultyStore, Plan
+from .programs import SIGNALS, Block, Maker, interpret, mutate
+from .reference import Verdict, judge
+from .world import SECOND, VALUES, Broken, Move, Op, World
+
+Shape = list[tuple[Any, ...]]
+OpenStore = Callable[[], EventStore]
+
+
+def no_faults(number: int) -> Fault | None:
+    return None
+
+
+# --- scripts -----------------------------------------------------------------------------------------------------------------
+
+
+class Author:
+    """Writes a script while playing it: each move is made of what is possible then, so the same moves are possible in every variant."""
+
+    def __init__(self, world: World, rng: random.Random, wild: bool) -> None:
+        self.world, self.rng, self.wild = world, rng, wild
+        self.script: list[Move] = []
+        self.sent = 0
+        self.kills: Counter[int] = Counter()
+
+    def write(self, moves: int) -> list[Move]:
+        for run in range(len(self.world.programs)):
+            self._add([("start", run)])
+        for _ in range(moves):
+            move = self._move()
+            if move:
+                self._add(move)
+        self._bring_to_an_end()
+        return self.script
+
+    def _add(self, move: Move) -> None:
+        self.script.append(move)
+        self.world.play(move)
+
+    def _open(self) -> list[int]:
+        return [run for run in range(len(self.world.programs)) if self.world.live(run) is not None]
+
+    def _running(self, attempts: dict[tuple[int, int], Any]) -> list[tuple[int, int]]:
+        found = []
+        for run in self._open():
+            live = self.world.live(run)
+            assert live is not None
+            found += [(run, activity) for key, activity in attempts if key == live.key]
+        return found
+
+    def _move(self) -> Move:
+        rng, world = self.rng, self.world
+        open_runs, held = self._open(), self._running(world.executor.held)
+        if not open_runs:
+            return []
+        choice, run = rng.random(), rng.choice(open_runs)
+        if choice < 0.17 or (not held and choice < 0.45):
+            return self._time()
+        if choice < 0.72 and held:
+            return self._results(held)
+        if choice < 0.80:
+            return [self._signal(run) for _ in range(rng.choice((1, 1, 2, 3)))]
+        if choice < 0.84:
+            live = world.live(run)
+            assert live is not None
+            return [("resume" if live.status is Status.PAUSED else "pause", run)]
+        if choice < 0.88:
+            if rng.random() < 0.6 or self.kills[run] >= 2:
+                return [("suspend", run)]
+            self.kills[run] += 1
+            return [("kill", run)]
+        if choice < 0.905:
+            return [("cancel", run)]
+        if choice < 0.91:
+            return [("terminate", run)]
+        return self._mixture(open_runs, held)
+
+    def _results(self, held: list[tuple[int, int]]) -> Move:
+        rng = self.rng
+        chosen = rng.sample(held, min(len(held), rng.choice((1, 1, 2, 3, 9))))
+        move: Move = [("twice" if rng.random() < 0.15 else "done", run, activity) for run, activity in chosen]
+        late = self._running(self.world.executor.withdrawn)
+        if late and rng.random() < 0.5:
+            move.insert(rng.randint(0, len(move)), ("late", *rng.choice(late)))
+        return move
+
+    def _mixture(self, open_runs: list[int], held: list[tuple[int, int]]) -> Move:
+        """Results, signals and verbs in one turn; only where the engine alone must not put them in order again."""
+        rng = self.rng
+        move: Move = [self._signal(rng.choice(open_runs)) for _ in range(rng.choice((1, 2, 3)))]
+        run = rng.choice(open_runs)
+        live = self.world.live(run)
+        assert live is not None
+        if rng.random() < 0.5:
+            move.insert(rng.randint(0, len(move)), ("resume" if live.status is Status.PAUSED else "pause", run))
+        if rng.random() < 0.2:
+            move.insert(rng.randint(0, len(move)), ("cancel", rng.choice(open_runs)))
+        if self.wild:
+            for activity in rng.sample(held, min(len(held), 2)):
+                move.insert(rng.randint(0, len(move)), ("done", *activity))
+            if rng.random() < 0.5:
+                move.insert(rng.randint(0, len(move)), ("suspend", rng.choice(open_runs)))
+            if rng.random() < 0.2 and self.kills[run] < 2:
+                self.kills[run] += 1
+                move.insert(rng.randint(0, len(move)), ("kill", run))
+        return move
+
+    def _signal(self, run: int) -> Op:
+        self.sent += 1
+        return ("signal", run, self.rng.choice(SIGNALS), self.sent, self.rng.random() < 0.5)
+
+    def _time(self) -> Move:
+        engine = self.world.engine
+        engine.timers.prune(engine)
+        due = engine.timers.next_due()
+        if due is None:
+            return []
+        return [("time", due + (self.rng.randint(1, 6) * SECOND if self.rng.random() < 0.25 else 0))]
+
+    def _bring_to_an_end(self) -> None:
+        """Let everything happen that can; then cancel; then terminate."""
+        for patience in (60, 40, 0):
+            for run in self._open():
+                live = self.world.live(run)
+                if live is not None and live.status is Status.PAUSED:
+                    self._add([("resume", run)])
+            for _ in range(patience):
+                held = self._running(self.world.executor.held)
+                move: Move = [("done", run, activity) for run, activity in self.rng.sample(held, min(len(held), 3))] if held else self._time()
+                if not move:
+                    break
+                self._add(move)
+            for run in self._open():
+                self._add([("cancel" if patience == 60 else "terminate", run)] if patience != 40 else [self._signal(run)])
+
+
+# --- histories compared ------------------------------------------------------------------------------------------------------
+
+
+def shape(history: Sequence[Recorded], exact: bool = False) -> Shape:
+    """A history without what a lost attempt changes: attempts begun and their numbers. `exact` leaves everything in."""
+    if exact:
+        return [(r.seq, r.at, r.deferred, r.event) for r in history]
+    found: Shape = []
+    for recorded in history:
+        event: Any = recorded.event
+        if isinstance(event, e.ActivityStarted):
+            continue
+        if hasattr(event, "attempt"):
+            event = dataclasses.replace(event, attempt=1)
+        if isinstance(event, e.WorkflowFailed):
+            event = event.error.type
+        found.append((recorded.at, recorded.deferred, event))
+    return found
+
+
+def first_difference(control: Shape, other: Shape) -> str:
+    for index, (one, two) in enumerate(zip(control, other, strict=False)):
+        if one != two:
+            return f"row {index}: {one} in the control, {two} here"
+    longer = control[len(other) :] or other[len(control) :]
+    return f"row {min(len(control), len(other))}: {longer[0]} is only {'in the control' if len(control) > len(other) else 'here'}"
+
+
+# --- laws --------------------------------------------------------------------------------------------------------------------
+
+
+def check_history(history: Sequence[Recorded]) -> None:
+    """Gapless; at most one terminal event, and nothing behind it; facts answer what was asked, once.
+
+    Only a deferred fact may be overtaken: the code withdraws what it has not yet heard the end of.
+    """
+    open_activities: set[int] = set()
+    late: set[tuple[str, int]] = set()
+    open_timers: dict[int, int] = {}
+    seen: set[tuple[str, int]] = set()
+    for seq, recorded in enumerate(history, 1):
+        event = recorded.event
+        if recorded.seq != seq:
+            raise Broken(f"event {recorded.seq} stands where {seq} should")
+        if type(event) in e.TERMINAL and seq != len(history):
+            raise Broken(f"event {seq}, {type(event).__name__}, is not the last")
+        match event:
+            case e.ActivityScheduled(activity_id=number):
+                _once(seen, "activity", number)
+                open_activities.add(number)
+            case e.ActivityCancelRequested(activity_id=number) if ("activity", number) in late:
+                late.discard(("activity", number))
+            case e.ActivityCompleted(activity_id=number) | e.ActivityCancelRequested(activity_id=number) | e.ActivityCancelled(activity_id=number):
+                _close(open_activities, number, recorded, late)
+            case e.ActivityFailed(activity_id=number) | e.ActivityTimedOut(activity_id=number):
+                if event.next_attempt_at is None:
+                    _close(open_activities, number, recorded, late)
+                elif number not in open_activities:
+                    raise Broken(f"event {seq}: activity {number} is closed and fails again")
+            case e.TimerStarted(timer_id=number, fire_at=due):
+                _once(seen, "timer", number)
+                open_timers[number] = due
+            case e.TimerFired(timer_id=number):
+                if number not in open_timers:
+                    raise Broken(f"event {seq}: timer {number} fires and is not open")
+                if open_timers.pop(number) > recorded.at:
+                    raise Broken(f"event {seq}: timer {number} fires early")
+                if recorded.deferred:
+                    late.add(("timer", number))
+            case e.TimerCancelled(timer_id=number):
+                if open_timers.pop(number, None) is None and ("timer", number) not in late:
+                    raise Broken(f"event {seq}: timer {number} is cancelled and is not open")
+            case _:
+                pass
+
+
+def _once(seen: set[tuple[str, int]], kind: str, number: int) -> None:
+    if (kind, number) in seen:
+        raise Broken(f"{kind} {number} is asked for twice")
+    if number > 0 and (kind, number - 1) not in seen:
+        raise Broken(f"{kind} {number} is asked for before {number - 1}")
+    seen.add((kind, number))
+
+
+def _close(open_activities: set[int], number: int, recorded: Recorded, late: set[tuple[str, int]]) -> None:
+    if recorded.deferred:
+        late.add(("activity", number))
+    if number not in open_activities:
+        raise Broken(f"event {recorded.seq}, {type(recorded.event).__name__}: activity {number} is not open")
+    open_activities.discard(number)
+
+
+def replayed(history: Sequence[Recorded], program: Block | None = None) -> Rebuilt:
+    """`rebuild` on its own, with another program if one is given. Close the process."""
+    first = history[0]
+    started = first.event
+    assert isinstance(started, e.WorkflowStarted)
+    if program is not None:
+        started = dataclasses.replace(started, input=VALUES.encode_args((program,), {}))
+        history = [first._replace(event=started), *history[1:]]
+    code = programs_code(started.workflow_type)
+    return rebuild(lambda trace: Process(code, started, first.workflow_id, first.run_id, first.at, None, trace), history)
+
+
+def programs_code(workflow_type: str) -> Any:
+    from aionlab.core.payload import hints_of
+    from aionlab.replay.process import Code
+
+    return Code(workflow_type, "v1", interpret, hints_of(interpret), VALUES)
+
+
+def likeness(process: Process) -> tuple[Any, ...]:
+    """What a process waits for and has in hand."""
+    boxes = {name: (list(box.signals), len(box.waiting)) for name, box in (process._boxes or {}).items() if box.signals or box.waiting}
+    return (
+        process.finished, process.cancel_requested, sorted(process._activities), sorted(process._timers or ()), process._activity_count,
+        process._timer_count, boxes, process._orders, None if process._random is None else process._random.getstate(),
+        sorted(process._signal_handlers or ()), [(b.what, b.source) for b in process.blocked()],
+    )  # fmt: skip
+
+
+def check_memory(world: World) -> None:
+    """At rest, memory is what the log says: folds, rows, timers, processes, attempts in flight."""
+    store, engine = world.store.inner, world.engine
+    for run in range(len(world.programs)):
+        history, live = world.history(run), world.live(run)
+        row = store.run(world.name(run))
+        if row is None:
+            if history or live is not None:
+                raise Broken(f"w{run} has no row")
+            continue
+        folded = run_of(row.key, row.workflow_key, history)
+        assert folded is not None
+        if (folded.status, dict(folded.attributes), folded.closed_at) != (row.status, dict(row.attributes), row.closed_at):
+            raise Broken(f"w{run}: the row says {row}, the history {folded}")
+        timers = [timer for timer in store.due_timers(e.Micros(2**62)) if timer.run_key == row.key]
+        if sorted(timers, key=lambda timer: timer.timer_id) != timers_of(row.key, history):
+            raise Broken(f"w{run}: the timers table is not what history says")
+        if row.status.closed:
+            if live is not None:
+                raise Broken(f"w{run} is closed and still registered")
+            if any(key[0] == row.key for key in engine.in_flight):
+                raise Broken(f"w{run} is closed and has attempts in flight")
+            continue
+        if live is None:
+            raise Broken(f"w{run} is open and not registered")
+        _check_live(world, live, history)
+    for (_, number), attempt in world.executor.held.items():
+        if (attempt.run_key, number) not in engine.in_flight:
+            raise Broken(f"attempt {attempt.attempt} of activity {number} runs, and the engine does not know")
+
+
+def _check_live(world: World, live: LiveRun, history: list[Recorded]) -> None:
+    engine, name = world.engine, live.workflow_id
+    fresh = LiveRun(live.row, Recorder(live.workflow_id, live.row.workflow_key, 0))
+    fresh.refold(history)
+    for field in ("status", "timers", "cancel_requested", "signal_keys"):
+        if (getattr(fresh, field) or None) != (getattr(live, field) or None):
+            raise Broken(f"{name}: {field} is {getattr(live, field)} in memory and {getattr(fresh, field)} in the log")
+    if dict(fresh.attributes) != dict(live.attributes):
+        raise Broken(f"{name}: attributes are {live.attributes} in memory and {fresh.attributes} in the log")
+    if live.recorder.head != len(history):
+        raise Broken(f"{name}: the recorder is at {live.recorder.head}, the log at {len(history)}")
+    opened = {number: (one.attempt, one.next_attempt_at) for number, one in (live.activities or {}).items()}
+    if opened != {number: (one.attempt, one.next_attempt_at) for number, one in (fresh.activities or {}).items()}:
+        raise Broken(f"{name}: open activities are {opened} in memory")
+    armed = {(entry[3], entry[4], entry[0]) for entry in engine.timers._heap if entry[2] == live.key}
+    for timer_id, due in (live.timers or {}).items():
+        if (0, timer_id, due) not in armed:
+            raise Broken(f"{name}: timer {timer_id} will never fire")
+    if live.status is Status.RUNNING:
+        for number, (attempt, next_at) in opened.items():
+            if next_at is not None:
+                if (1, number, next_at) not in armed:
+                    raise Broken(f"{name}: activity {number} will never be tried again")
+            elif engine.in_flight.get((live.key, number)) != attempt or (live.key, number) not in world.executor.held:
+                raise Broken(f"{name}: activity {number} (attempt {attempt}) is open and nobody runs it")
+            elif live.activities and live.activities[number].scheduled.options.start_to_close is not None:
+                if not any(entry[3:] == (2, number, attempt) for entry in engine.timers._heap if entry[2] == live.key):
+                    raise Broken(f"{name}: the time limit of activity {number} (attempt {attempt}) is forgotten")
+    _check_process(live, history)
+
+
+def _check_process(live: LiveRun, history: list[Recorded]) -> None:
+    name = live.workflow_id
+    if live.stuck is not None:
+        raise Broken(f"{name} is stuck: {live.stuck}")
+    rebuilt = replayed(history)
+    try:
+        if live.process is None:
+            return
+        waiting = [recorded.seq for recorded in rebuilt.waiting]
+        if live.status is Status.PAUSED:
+            if [recorded.seq for recorded in live.deferred or ()] != waiting:
+                raise Broken(f"{name}: {waiting} wait in the log, {live.deferred} in memory")
+        else:
+            if live.deferred:
+                raise Broken(f"{name}: {live.deferred} wait although the code could take them")
+            while rebuilt.waiting:
+                late = rebuilt.waiting.popleft()
+                if rebuilt.process.deliver(late.event, late.at):
+                    raise Broken(f"{name}: what event {late.seq} causes is not recorded")
+        if likeness(live.process) != likeness(rebuilt.process):
+            raise Broken(f"{name}: memory is at {likeness(live.process)}, the log at {likeness(rebuilt.process)}")
+    finally:
+        rebuilt.process.close()
+
+
+def check_prefixes(history: Sequence[Recorded], verdict: Verdict, rng: random.Random, sample: int | None) -> Counter[str]:
+    """Every prefix that ends with a step replays; every prefix that ends within one is refused."""
+    counts: Counter[str] = Counter()
+    cuts = range(1, len(history) + 1)
+    for cut in cuts if sample is None or sample >= len(cuts) else rng.sample(cuts, sample):
+        try:
+            replayed(history[:cut]).process.close()
+            accepted = True
+        except NondeterminismError as error:
+            accepted, why = False, str(error)
+        if accepted != (cut in verdict.ends):
+            raise Broken(f"the prefix of {cut} of {len(history)} events {'replays and must not' if accepted else 'does not replay: ' + why}")
+        counts["prefixes"] += accepted
+        counts["cut steps refused"] += not accepted
+    return counts
+
+
+def check_mutant(history: Sequence[Recorded], mutant: Block) -> str:
+    """Replaying with changed code is refused if and only if the reference says that its requests differ."""
+    started = history[0].event
+    assert isinstance(started, e.WorkflowStarted)
+    changed = dataclasses.replace(started, input=VALUES.encode_args((mutant,), {}))
+    verdict = judge(interpret, [history[0]._replace(event=changed), *history[1:]], VALUES)
+    try:
+        rebuilt = replayed(history, mutant)
+        rebuilt.process.close()
+    except NondeterminismError as error:
+        if not verdict.why:
+            raise Broken(f"a mutant is refused ({error}) that asks for the same: {mutant}") from error
+        return "mutants refused"
+    if verdict.why:
+        raise Broken(f"a mutant is accepted that differs ({verdict.why}): {mutant}")
+    if len(rebuilt.warnings) != verdict.arguments:
+        raise Broken(f"{verdict.arguments} requests differ in arguments, {len(rebuilt.warnings)} warnings: {mutant}")
+    return "mutants with warnings" if rebuilt.warnings else "mutants accepted"
+
+
+# --- one examination ---------------------------------------------------------------------------------------------------------
+
+
+class Examination:
+    """All that is done with one seed."""
+
+    def __init__(self, seed: int, open_store: OpenStore | None = None, reopen: bool = False, thorough: bool = False) -> None:
+        """`open_store` gives an empty store each time; with `reopen` it gives the same one again, as after a crash, until `fresh`."""
+        self.seed, self.rng = seed, random.Random(seed)
+        self.open_store, self.reopen, self.thorough = open_store or MemoryStore, reopen, thorough
+        self.counts: Counter[str] = Counter()
+
+    def run(self) -> Counter[str]:
+        rng = self.rng
+        wild = rng.random() < 0.3
+        self.programs = [
+            Maker(rng, rng.choice((3, 6, 10, 16)), slow=wild and rng.random() < 0.5).program() for _ in range(rng.choice((1, 1, 1, 2, 3)))
+        ]  # fmt: skip
+        self.deadlines = rng.random() < 0.1
+        control = self._world(no_faults)
+        author = Author(control, rng, wild)
+        try:
+            self.script = author.write(rng.choice((8, 15, 25)))
+            check_memory(control)
+            histories = [control.history(run) for run in range(len(self.programs))]
+        finally:
+            self._end(control)
+        self.counts["programs"] += len(self.programs)
+        for program, history in zip(self.programs, histories, strict=True):
+            self._judge(program, history)
+        variant = "wild" if wild else rng.choice(("split", "crashes", "crashes", "failures", "failures", "doubts", "everything"))
+        getattr(self, f"_{variant}")(histories)
+        if programs.strays:
+            raise Broken(programs.strays.pop())
+        return self.counts
+
+    # --- the control
+
+    def _judge(self, program: Block, history: list[Recorded]) -> None:
+        check_history(history)
+        verdict = judge(interpret, history, VALUES)
+        self.counts["events"] += len(history)
+        if verdict.why or verdict.arguments:
+            raise Broken(f"the history is not what the code asks for: {verdict.why or verdict.differs}")
+        self.counts += check_prefixes(history, verdict, self.rng, None if self.thorough else 4)
+        for _ in range(8 if self.thorough else 2):
+            self.counts[check_mutant(history, mutate(program, self.rng))] += 1
+
+    # --- variants
+
+    def _split(self, control: list[list[Recorded]]) -> None:
+        """The same facts in other turns leave the same rows. (A killed or suspended run takes no part: those are no facts.)"""
+        world = self._world(no_faults)
+        self._play(world, split=True)
+        self._compare(control, world, exact=True)
+
+    def _crashes(self, control: list[list[Recorded]]) -> None:
+        world = self._world(self._plan((Fault.CRASH_BEFORE, Fault.CRASH_AFTER)))
+        self._play(world)
+        self._compare(control, world)
+
+    def _failures(self, control: list[list[Recorded]]) -> None:
+        world = self._world(self._plan((Fault.FULL,)))
+        self._play(world)
+        self._compare(control, world)
+
+    def _doubts(self, control: list[list[Recorded]]) -> None:
+        world = self._world(self._plan((Fault.LOST, Fault.WRITTEN), deaf=True))
+        self._play(world)
+        self._compare(control, world)
+
+    def _everything(self, control: list[list[Recorded]]) -> None:
+        world = self._world(self._plan(tuple(Fault), deaf=True))
+        self._play(world)
+        self._compare(control, world)
+
+    def _wild(self, control: list[list[Recorded]]) -> None:
+        """Mixed moves may come to rest in another order after a fault; each run must still be exact in itself, and nothing lost."""
+        world = self._world(self._plan(tuple(Fault), deaf=True))
+        self._play(world, finish=True)
+
+    def _plan(self, faults: tuple[Fault, ...], deaf: bool = False) -> Plan:
+        rng = random.Random(self.rng.getrandbits(32))
+        often, going = rng.choice((0.05, 0.15, 0.3)), [0]
+        current: list[Fault] = [faults[0]]
+
+        def plan(number: int) -> Fault | None:
+            if going[0] > 0:
+                going[0] -= 1
+            elif rng.random() < often:
+                current[0] = rng.choice(faults)
+                going[0] = 0 if current[0].crashes else rng.choice((0, 0, 0, 1, 3))
+                if deaf and rng.random() < 0.3:
+                    self._world_now.store.deaf = rng.randint(1, 8)
+            else:
+                return None
+            self.counts[current[0].name.lower().replace("_", " ")] += 1
+            return current[0]
+
+        return plan
+
+    def _world(self, plan: Plan) -> World:
+        store = FaultyStore(self.open_store(), plan)
+        self._world_now = world = World(self.programs, self.seed, store, self.open_store if self.reopen else None, self.deadlines)
+        return world
+
+    def _end(self, world: World) -> None:
+        self.counts += world.counts
+        world.store.plan = no_faults
+        world.store.deaf = 0
+        try:
+            world.close()
+        finally:
+            world.store.close()
+
+    def _play(self, world: World, split: bool = False, finish: bool = False) -> None:
+        rng = random.Random(self.seed + 1)
+        try:
+            for move in self.script:
+                world.play(move, split)
+                if rng.random() < (1.0 if self.thorough else 0.1):
+                    check_memory(world)
+            if finish:
+                world.store.plan = no_faults
+                author = Author(world, rng, False)
+                author.sent = 10_000
+                author._bring_to_an_end()
+            check_memory(world)
+            self._check_runs(world)
+        finally:
+            if not isinstance(sys.exc_info()[1], Broken):
+                self._histories = [world.history(run) for run in range(len(self.programs))]
+            self._end(world)
+
+    def _check_runs(self, world: World) -> None:
+        for run in range(len(self.programs)):
+            history = world.history(run)
+            check_history(history)
+            verdict = judge(interpret, history, VALUES)
+            if verdict.why or verdict.arguments:
+                raise Broken(f"w{run}: the history is not what the code asks for: {verdict.why or verdict.differs}")
+            self.counts += check_prefixes(history, verdict, self.rng, None if self.thorough else 3)
+            self.counts["events"] += len(history)
+        for workflow_id, n in world.acknowledged:
+            payload = VALUES.encode(n)
+            times = sum(isinstance(r.event, e.SignalReceived) and r.event.payload == payload for r in world.store.inner.read(workflow_id))
+            if times != 1:
+                raise Broken(f"signal {n} to {workflow_id} was acknowledged and is {times} times in the log")
+
+    def _compare(self, control: list[list[Recorded]], world: World, exact: bool = False) -> None:
+        for run, (one, two) in enumerate(zip(control, self._histories, strict=True)):
+            expected, found = shape(one, exact), shape(two, exact)
+            if expected != found:
+                raise Broken(f"w{run} differs from its control: {first_difference(expected, found)}")
+
+
+def examine(seed: int, open_store: OpenStore | None = None, reopen: bool = False, thorough: bool = False) -> Counter[str]:
+    """Make, play and judge what belongs to a seed; what was counted. Raises Broken, with how to do it again."""
+    examination = Examination(seed, open_store, reopen, thorough)
+    try:
+        return examination.run()
+    except Broken as broken:
+        raise Broken(f"seed {seed}: {broken}\nagain: AIONLAB_SEED={seed} pytest tests/replay/test_programs.py -k again") from broken
+    except Exception as error:
+        raise Broken(f"seed {seed}: {type(error).__name__}: {error}\nagain: AIONLAB_SEED={seed} pytest tests/replay/test_programs.py -k again") from error
+
+
+# --- the command -------------------------------------------------------------------------------------------------------------
+
+
+def command(arguments: list[str] | None = None) -> int:
+    """`python -m aionlab.testing.programs`: examine programs and print what was counted."""
+    parser = argparse.ArgumentParser("python -m aionlab.testing.programs", description="Examine random programs by the laws of replay.")
+    parser.add_argument("--count", type=int, default=1000, help="programs to make")
+    parser.add_argument("--seed", type=int, default=1, help="the first seed")
+    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first broken law")
+    parser.add_argument("--thorough", action="store_true", help="all prefixes, more mutants, memory checked after every move")
+    options = parser.parse_args(arguments)
+    counts: Counter[str] = Counter()
+    collected: list[str] = []
+    sys.unraisablehook = lambda args: collected.append(f"{args.exc_type.__name__}: {args.exc_value} in {args.object!r}")
+    began, seed = time.monotonic(), options.seed
+    while counts["programs"] < options.count:
+        try:
+            counts += examine(seed, thorough=options.thorough)
+            if collected:
+                raise Broken(f"seed {seed}: the garbage collector ran user code: {collected.pop()}")
+        except Broken as broken:
+            counts["programs"] += 1
+            counts["broken"] += 1
+            sys.stdout.write(f"{broken}\n")
+            if not options.keep_going:
+                traceback.print_exc()
+                return 1
+        seed += 1
+        if seed % 500 == 0:
+            gc.collect()
+            sys.stdout.write(f"… {counts['programs']} programs, {time.monotonic() - began:.0f} s\n")
+            sys.stdout.flush()
+    seconds = time.monotonic() - began
+    sys.stdout.write(f"seeds {options.seed}-{seed - 1}, {seconds:.0f} s: " + ", ".join(f"{n} {name}" for name, n in sorted(counts.items())) + "\n")
+    return 1 if counts["broken"] else 0
