@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aionlab.authoring.definitions import Activity
 from aionlab.backends.attempts import NamesMissing
 from aionlab.code.activities import MissingNames, build_activity, capture_activity, supply
-from aionlab.code.build import Built, BuildFailed
+from aionlab.code.build import BuildFailed, Built
 from aionlab.code.package import Package
 from aionlab.code.values import decode
 from aionlab.core.errors import CodeRefused

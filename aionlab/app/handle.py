@@ -17,7 +17,7 @@ from .history import History
 from .outcomes import outcome_of
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from aionlab.views.frames import DataFrame
 
     from .lab import Lab
 
@@ -115,7 +115,7 @@ class Handle:
         row, events = self._lab.call("history", self.id, self.run_id)
         return History(row, events)
 
-    def events(self, *, full: bool = False) -> pd.DataFrame:
+    def events(self, *, full: bool = False) -> DataFrame:
         """The run's events as a frame: one row each, see `aionlab.views.frames.events_frame`."""
         return self.history().to_frame(full=full)
 

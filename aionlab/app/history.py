@@ -12,7 +12,7 @@ from aionlab.core.jsontext import dumps
 from aionlab.core.ports import Run
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from aionlab.views.frames import DataFrame
 
 
 class History(Sequence[Recorded]):
@@ -31,13 +31,13 @@ class History(Sequence[Recorded]):
     def __getitem__(self, at: Any) -> Any:
         return self._events[at]
 
-    def to_frame(self, *, full: bool = False) -> pd.DataFrame:
+    def to_frame(self, *, full: bool = False) -> DataFrame:
         """One row per event; columns and dtypes as in `aionlab.views.frames.events_frame`."""
         from aionlab.views.frames import events_frame
 
         return events_frame(self._events, full=full)
 
-    def groups(self) -> pd.DataFrame:
+    def groups(self) -> DataFrame:
         """One row per activity, timer and signal; columns and dtypes as in `aionlab.views.frames.groups_frame`."""
         from aionlab.views.frames import groups_frame
 

@@ -40,8 +40,7 @@ from .labclock import LabClock
 from .library import Library
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import sqlite_utils
+    from aionlab.views.frames import DataFrame
 
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -123,17 +122,13 @@ class Lab:
         uses = tuple(ActivityUse(a.name, a.options, a.run_in) for a in self.library.used_by(captured))
         return Definition(package.workflow_type, package.version, is_new, tuple(staying), "", uses)
 
-    def versions(self, workflow_type: str) -> pd.DataFrame:
-        """Stored versions, oldest first: columns `version`, `short`, `stored` (UTC), `routed`, `trusted`."""
-        import pandas as pd
+    def versions(self, workflow_type: str) -> DataFrame:
+        """Stored versions, oldest first, see `aionlab.views.frames.versions_frame`."""
+        from aionlab.views.frames import versions_frame
 
-        routed = self.call("routed", workflow_type)
-        rows = [
-            {"version": p.version, "short": p.version[:7], "stored": pd.Timestamp(p.created_at, unit="us", tz="UTC"), "routed": p.version == routed,
-             "trusted": self.library.signer is not None and self.library.signer.trusts(p)}
-            for p in self.call("store", "packages", workflow_type)
-        ]  # fmt: skip
-        return pd.DataFrame(rows, columns=["version", "short", "stored", "routed", "trusted"])
+        routed, signer = self.call("routed", workflow_type), self.library.signer
+        packages = self.call("store", "packages", workflow_type)
+        return versions_frame([(p.version, p.created_at, p.version == routed, signer is not None and signer.trusts(p)) for p in packages])
 
     def code(self, workflow_type: str | None = None) -> SourceText:
         """The stored code of a workflow, or of all, as text. Nothing of it is run."""
@@ -181,13 +176,12 @@ class Lab:
         else:
             self._signature(workflow, args, kwargs)
             name = self._current(workflow)
-        if id is not None:
-            id = check_name("workflow id", id)
+        workflow_id = None if id is None else check_name("workflow id", id)
         payload = self.library.cells.encode_args(args, kwargs, "input")
         if version is not None:
             version = self._whole_version(name, version)
         request = StartRequest(
-            name, payload, version, id or self._ids.workflow_id(), self._ids.run_id(), search_attributes,
+            name, payload, version, workflow_id or self._ids.workflow_id(), self._ids.run_id(), search_attributes,
             None if memo is None else self.library.cells.encode(memo, "memo").decode(), None if deadline is None else micros(deadline),
             idempotency_key, hashlib.blake2b(name.encode() + b"\0" + payload, digest_size=16).hexdigest() if idempotency_key else None, _PYTHON,
         )  # fmt: skip
@@ -304,7 +298,7 @@ class Lab:
             conditions["status"] = found
         return RunList(self.call("runs", conditions))
 
-    def events(self, id: str, *, run_id: str | None = None, full: bool = False) -> pd.DataFrame:  # noqa: A002
+    def events(self, id: str, *, run_id: str | None = None, full: bool = False) -> DataFrame:  # noqa: A002
         """The events of a workflow id as a frame, see `aionlab.views.frames.events_frame`. Raises RunNotFound."""
         from aionlab.views.frames import events_frame
 
@@ -353,11 +347,10 @@ class Lab:
         return list(self.call("names", id)[1])
 
     @property
-    def sqlite(self) -> sqlite_utils.Database:
-        """The database, read-only, for questions of your own."""
+    def sqlite(self) -> Any:
+        """The database as a `sqlite_utils.Database` that cannot write, for questions of your own; the view `history` is the readable one."""
         store: Any = self._host.engine.store
-        database: sqlite_utils.Database = store.reader()
-        return database
+        return store.reader().database
 
     def __repr__(self) -> str:
         return f"<Lab {os.path.basename(self.path)}{' (closed)' if self.closed else ' (looks on)' if self.readonly else ''}>"

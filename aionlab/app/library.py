@@ -140,14 +140,14 @@ class Library:
 
     def lookup(self, name: str) -> Runnable:
         """The newest code of an activity. Raises NamesMissing."""
-        known = self.activities.get(name)
+        known: Activity[..., Any] | None = self.activities.get(name)
         if known is None:
-            live = self.namespace.get(name)
+            live: Any = self.namespace.get(name)
             if getattr(live, "aion_kind", None) == "activity" and getattr(live, "name", None) == name and getattr(live, "fn", None) is not None:
                 known = self.activities[name] = live
             else:
                 known = self.stored.activity(name)
-        function = known.fn
+        function = None if known is None else known.fn
         if function is None:
             raise NamesMissing((name,))
         ready = self._runnable.get(name)

@@ -14,7 +14,7 @@ def outcome_of(workflow_id: str, run_id: str, ended: e.Event, values: Values) ->
         case e.WorkflowCompleted(result=payload):
             return values.decode(payload)
         case e.WorkflowFailed(error=failure):
-            raise errors.WorkflowFailedError(workflow_id, run_id, f"{failure.type}: {failure.message}", failure, values.error(failure))
+            raise errors.WorkflowFailedError(workflow_id, run_id, f"{failure.name}: {failure.message}", failure, values.error(failure))
         case e.WorkflowCancelled(reason=reason):
             raise errors.WorkflowCancelledError(workflow_id, run_id, reason or "")
         case e.WorkflowTerminated(reason=reason, details=details):

@@ -83,7 +83,7 @@ class Activity(Generic[P, R]):
         if process is None:
             if self.fn is None:
                 raise NotInWorkflow(f"activity {self.name} is known by name only here; calling it")
-            return cast(Any, self.fn(*args, **kwargs))
+            return cast("Awaitable[Any]", self.fn(*args, **kwargs))
         if self.signature is not None and (kwargs or not self._fewest <= len(args) <= self._most):
             self.signature.bind(*args, **kwargs)
         return process.perform(self.name, args, kwargs, self.options, self._returns())

@@ -18,7 +18,6 @@ from .failure import Failure
 from .jsontext import dumps, loads
 from .retry import RetryPolicy
 
-
 Packed = tuple[int, "int | None", "bytes | None", "bytes | None"]
 """(code, ref, data, payload)."""
 

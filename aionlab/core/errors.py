@@ -233,7 +233,7 @@ class ActivityError(AionError):
         self.__cause__ = cause
 
     def __str__(self) -> str:
-        why = f"{self.failure.type}: {self.failure.message}" if self.failure else "no reason recorded"
+        why = f"{self.failure.name}: {self.failure.message}" if self.failure else "no reason recorded"
         return f"activity {self.activity_type} failed on attempt {self.attempt}: {why}"
 
 
@@ -256,7 +256,7 @@ class ApplicationError(AionError):
     """
 
     def __init__(
-        self, message: str = "", *details: Any, type: str | None = None, non_retryable: bool = False, next_retry_delay: Any = None
+        self, message: str = "", *details: Any, type: str | None = None, non_retryable: bool = False, next_retry_delay: Any = None,  # noqa: A002
     ) -> None:
         super().__init__(message, *details)
         self.message, self.details = message, details

@@ -5,20 +5,22 @@ Only JSON's own types go through here (`core.payload` turns everything else into
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+dumps: Callable[[Any], bytes]
+"""Compact UTF-8 JSON."""
+loads: Callable[[bytes | str], Any]
+"""The value of a JSON text."""
 
 try:
     import orjson
 except ImportError:
     _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
-    def dumps(value: Any) -> bytes:
-        """Compact UTF-8 JSON."""
+    def _dumps(value: Any) -> bytes:
         return _encode(value).encode()
 
-    def loads(text: bytes | str) -> Any:
-        """The value of a JSON text."""
-        return json.loads(text)
+    dumps, loads = _dumps, json.loads
 else:
-    dumps = orjson.dumps
-    loads = orjson.loads
+    dumps, loads = orjson.dumps, orjson.loads

@@ -472,7 +472,9 @@ class Engine:
         """An idle process of the run's pinned version."""
         assert run.started is not None
         code = self.catalog.resolve(run.row.workflow_type, run.row.version)
-        return Process(code, run.started, run.workflow_id, run.run_id, run.row.started_at, self._ready, trace)
+        return Process(  # type: ignore[abstract]  # a loop without sockets: asyncio declares their methods abstract, and raises in them
+            code, run.started, run.workflow_id, run.run_id, run.row.started_at, self._ready, trace
+        )
 
     def make_resident(self, run: LiveRun, history: list[Recorded] | None = None) -> bool:
         """Rebuild the run's process from its history and deliver what waited; False when that is not possible now."""

@@ -24,8 +24,8 @@ def signal(ask: Request) -> Any:
     name = _name(ask, "%signal o-1 approval …")
     payload = ask.names.payload(ask.asked.expression) if ask.asked.expression else None
     handle = ask.handle()
-    handle.signal(name, payload, idempotency_key=ask.text("key"))
     known = list(ask.lab.signal_names(handle.id))
+    handle.signal(name, payload, idempotency_key=ask.text("key"))
     if known and name not in known:
         near = grammar.nearest(name, known)
         hint = f"; did you mean {near!r}?" if near else f"; it asks for {', '.join(known)}"

@@ -48,7 +48,7 @@ class Session:
     @property
     def lab(self) -> Lab:
         """The lab magics speak to; opened now if loading could not."""
-        mine = self.shell.user_ns.get("lab")
+        mine: Any = self.shell.user_ns.get("lab")
         if _is_open_lab(mine):
             return self._adopt(mine)
         if self._lab is None or self._lab.closed:

@@ -236,7 +236,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         try:
             while ready:
                 handle = ready.popleft()
-                if not handle._cancelled:  # type: ignore[attr-defined]  # Handle.cancelled() costs a call for each callback
+                if not handle._cancelled:  # Handle.cancelled() costs a call for each callback
                     try:
                         handle._run()
                     except (SystemExit, KeyboardInterrupt):

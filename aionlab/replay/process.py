@@ -205,7 +205,7 @@ class Process(WorkflowLoop):
             if any(turn is waits_on for turn in box.waiting):
                 return f"signal {name!r}"
         for number, timer in (self._timers or {}).items():
-            if timer._args and any(arg is waits_on for arg in timer._args):  # type: ignore[attr-defined]  # asyncio.sleep's own future
+            if timer._args and any(arg is waits_on for arg in timer._args):  # asyncio.sleep's own future
                 return f"timer {number}"
         return "its own tasks" if waits_on is not None else "its turn"
 
@@ -419,7 +419,7 @@ class Process(WorkflowLoop):
             self._activities[number] = request
             return e.ActivityScheduled(number, request.activity_type, request.input, request.options)
         if isinstance(request, DurableTimer):
-            if request._cancelled or ended:  # type: ignore[attr-defined]  # as in WorkflowLoop.drain
+            if request._cancelled or ended:
                 return None
             number = request.timer_id = self._timer_count
             self._timer_count = number + 1

@@ -10,8 +10,9 @@ GROUPS: Final = ("status", "workflow_type", "version")
 
 
 def matches(attributes: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether every wanted name has the wanted value; a list has each of its items, and a wanted list is wanted item by item."""
-    return all(name in attributes and items(value) <= items(attributes[name]) for name, value in wanted.items())
+    """Whether every wanted name has the wanted value; a list has each of its items, and a wanted list
+    is wanted item by item (so an empty one asks for nothing)."""
+    return all(items(value) <= items(attributes.get(name, ())) for name, value in wanted.items())
 
 
 def items(value: Any) -> frozenset[Any]:

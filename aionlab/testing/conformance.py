@@ -311,7 +311,7 @@ class EventStoreConformance:
         run = store.run(W)
         assert run is not None
         assert run.attributes == {"customer": "ann", "total": 0.1, "tags": ["a", "b"], "vip": True, "gone": 1}
-        for wanted in ({"customer": "ann"}, {"total": 0.1}, {"tags": "b"}, {"tags": ["a", "b"], "vip": True}, {"gone": 1}):
+        for wanted in ({"customer": "ann"}, {"total": 0.1}, {"tags": "b"}, {"tags": ["a", "b"], "vip": True}, {"gone": 1}, {"none": []}):
             assert store.runs(attributes=wanted) == [run], wanted
         for wanted in ({"customer": "bob"}, {"tags": "c"}, {"customer": "ann", "total": 2}, {"none": 1}, {"customer": 1}):
             assert store.runs(attributes=wanted) == [], wanted

@@ -135,7 +135,12 @@ class World:
 
     def open(self) -> None:
         self.executor = HeldAttempts(self._result_is_recorded)
-        self.engine = Engine(self.store, self.clock, self.ids, self.executor, VERBS, load=lambda name, version: self.codes[name])
+        while True:
+            try:
+                self.engine = Engine(self.store, self.clock, self.ids, self.executor, VERBS, load=lambda name, version: self.codes[name])
+                break
+            except StoreError:  # the store is deaf for a while
+                continue
         for code in self.codes.values():
             self.engine.catalog.add(code)
 

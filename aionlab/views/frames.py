@@ -22,6 +22,7 @@ from .text import short, value, visible
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pandas import DataFrame as DataFrame  # for those who hand frames on and may not import pandas
 
 _PAYLOADS: Mapping[type, Callable[[Any], bytes]] = {
     e.WorkflowStarted: attrgetter("input"),
@@ -219,6 +220,25 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
         frame[column if column not in frame else f"attr.{column}"] = pd.Series(values, dtype=object).array
     return pd.DataFrame(
         frame, index=pd.Index(pd.array([visible(run.workflow_id) for run in runs], dtype="string"), name="workflow_id")
+    )
+
+
+def versions_frame(versions: Sequence[tuple[str, int, bool, bool]]) -> pd.DataFrame:
+    """Stored versions of a workflow, in the order given: (version, stored at in microseconds, routed, trusted).
+
+    Index `version` (string; its first seven characters). Columns: `stored` (datetime64[us, UTC]), `routed` (bool; whether new starts
+    get it), `trusted` (bool; whether it may run here), `full` (string; the whole version).
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "stored": _times([stored for _, stored, _, _ in versions]),
+            "routed": pd.array([routed for _, _, routed, _ in versions], dtype="bool"),
+            "trusted": pd.array([trusted for _, _, _, trusted in versions], dtype="bool"),
+            "full": _texts(version for version, _, _, _ in versions),
+        },
+        index=pd.Index(_texts(short(version) for version, _, _, _ in versions), name="version"),
     )
 
 

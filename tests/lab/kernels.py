@@ -71,7 +71,7 @@ class Kernel:
             if interrupt_when is not None and interrupt_when in text:
                 interrupt_when = None
                 self.manager.interrupt_kernel()
-        shown.reply = self.client.get_shell_msg(timeout=timeout)["content"]
+        shown.reply = self._reply(request, timeout)
         shown.seconds = time.monotonic() - begun
         return shown
 
@@ -88,6 +88,11 @@ class Kernel:
         return result
 
     def complete(self, code: str) -> list[str]:
-        self.client.complete(code)
-        content = self.client.get_shell_msg(timeout=60)["content"]
-        return list(content["matches"])
+        return list(self._reply(self.client.complete(code), 60)["matches"])
+
+    def _reply(self, request: str, timeout: float) -> dict[str, Any]:
+        while True:
+            message = self.client.get_shell_msg(timeout=timeout)
+            if message["parent_header"].get("msg_id") == request:
+                content: dict[str, Any] = message["content"]
+                return content
