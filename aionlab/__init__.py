@@ -5,6 +5,7 @@
 """
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from .authoring.definitions import Activity, Workflow
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .app.handle import Handle
     from .app.lab import Lab
     from .app.opening import open  # noqa: A004 - `aionlab.open` is the public name
+
+logging.getLogger("aionlab").addHandler(logging.NullHandler())  # nothing is printed into cells that nobody asked for
 
 __version__ = "0.1.0"
 __all__ = ["Activity", "ApplicationError", "Handle", "Lab", "Retry", "RetryPolicy", "Workflow", "activity", "errors", "open", "workflow"]

@@ -52,18 +52,18 @@ class Lab:
         self.path, self.owner = path, owner
         self.library = library
         self.closed = False
-        self._host, self._ids, self._on_close = host, ids, on_close
+        self.host, self._ids, self._on_close = host, ids, on_close
         self.clock = LabClock(self)
 
     # --- talking to the engine ------------------------------------------------------------------------------------------
 
     def ask(self, verb: str, *arguments: Any) -> Call:
         """Hand a call in; wait for it with `wait`."""
-        return self._host.ask(Call(verb, *arguments))
+        return self.host.ask(Call(verb, *arguments))
 
     def wait(self, call: Call, timeout: float | None = None) -> bool:
         """Wait for a call's answer in interruptible steps; whether it came in time."""
-        return self._host.wait(call, timeout)
+        return self.host.wait(call, timeout)
 
     def call(self, verb: str, *arguments: Any) -> Any:
         """Carry a verb out and give its answer; raises what it raises."""
@@ -73,7 +73,7 @@ class Lab:
 
     def nudge(self) -> None:
         """Let an inline engine take a turn; a threaded one needs none."""
-        pump = getattr(self._host, "pump", None)
+        pump = getattr(self.host, "pump", None)
         if pump is not None:
             pump()
 
@@ -86,14 +86,14 @@ class Lab:
     @property
     def readonly(self) -> bool:
         """Whether this lab only looks on."""
-        return self._host.engine.store.readonly
+        return self.host.engine.store.readonly
 
     def close(self) -> None:
         """Stop the engine and let go of the database; open runs stand still until it is opened again. Closing twice is fine."""
         if not self.closed:
             self.closed = True
             self._on_close(self)
-            self._host.close()
+            self.host.close()
 
     def __enter__(self) -> Lab:
         return self
@@ -349,7 +349,7 @@ class Lab:
     @property
     def sqlite(self) -> Any:
         """The database as a `sqlite_utils.Database` that cannot write, for questions of your own; the view `history` is the readable one."""
-        store: Any = self._host.engine.store
+        store: Any = self.host.engine.store
         return store.reader().database
 
     def __repr__(self) -> str:

@@ -22,12 +22,12 @@ class LabClock:
 
     @property
     def virtual(self) -> bool:
-        return self._lab._host.engine.clock.virtual
+        return self._lab.host.engine.clock.virtual
 
     @property
     def auto(self) -> bool:
         """Whether a virtual clock goes on to the next timer by itself. Setting it on a real clock raises InvalidOption."""
-        return self._lab._host.engine.clock.auto
+        return self._lab.host.engine.clock.auto
 
     @auto.setter
     def auto(self, on: bool) -> None:

@@ -149,6 +149,15 @@ def withdraw(engine: Engine, run: LiveRun, number: int) -> None:
         engine.turn_now.after.append(_Landed(engine, (run.key, number), flight.attempt, stop=True))
 
 
+def recount(engine: Engine, run: LiveRun) -> None:
+    """After a turn was undone: attempts that the log no longer waits for are stopped, and are in flight no more."""
+    for key in [key for key in engine.in_flight if key[0] == run.key]:
+        opened = run.activities.get(key[1]) if run.activities else None
+        if opened is None or opened.attempt != engine.in_flight[key].attempt or opened.next_attempt_at is not None:
+            del engine.in_flight[key]
+            engine.executor.cancel(*key)
+
+
 def missing(engine: Engine, report: Missing) -> None:
     """The attempt could not begin for want of definitions; it waits, uncounted, until they come."""
     key = (report.run_key, report.activity_id)

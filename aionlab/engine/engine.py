@@ -376,6 +376,8 @@ class Engine:
                 run = next(iter(self._lost.values()))
                 history = self.recall(run)
                 run.recorder.head = self.store.head(run.workflow_id)
+                if history is not None:
+                    activities.recount(self, run)
                 if history == []:
                     self.registry.remove(run)
                     waiters, run.waiters = run.waiters, None
@@ -480,10 +482,7 @@ class Engine:
         """Rebuild the run's process from its history and deliver what waited; False when that is not possible now."""
         turn = self.turn_now
         if history is None:
-            if run.key in turn.touched:
-                self._homeless.append(run)
-                return False
-            history = self.recall(run)
+            history = self.store.run_history(run.key) + turn.pending(run) if run.key in turn.touched else self.recall(run)
             if history is None:
                 return False
         run.waits_for = ""

@@ -6,7 +6,7 @@ from typing import Any
 
 from aionlab.core import events as e
 from aionlab.core.clock import Micros
-from aionlab.core.codec import pack
+from aionlab.core.codec import pack, unpack
 from aionlab.core.events import Recorded, is_fact
 from aionlab.core.ids import WorkflowId
 from aionlab.core.ports import Batch, Finished, Missing, RunChange, Timer
@@ -88,6 +88,14 @@ class Turn:
                 if closed:
                     batch.runs_ended.append(run.key)
                     self.closed.append(run)
+
+    def pending(self, run: LiveRun) -> list[Recorded]:
+        """What this turn has recorded for the run so far."""
+        mine = [row for row in self.batch.rows if row[2] == run.key]
+        return [
+            Recorded(seq, Micros(at), run.workflow_id, run.run_id, unpack(code, ref, data, payload), flags & 1 == 1, flags >> 1)
+            for _, seq, _, at, code, flags, ref, data, payload in mine
+        ]
 
     @property
     def empty(self) -> bool:

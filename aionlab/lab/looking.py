@@ -8,6 +8,7 @@ from aionlab.core.durations import micros
 from . import waiting
 from .errors import LineError
 from .grammar import Option, Slot
+from .pages import Note
 from .verbs import ID, RUN, TIMEOUT, Request, verb
 
 
@@ -38,18 +39,19 @@ def runs(ask: Request) -> Any:
     example="%events o-1 --compact",
 )
 def events(ask: Request) -> Any:
-    """The history of a workflow id, as a table or as JSON."""
+    """The history of a workflow id, as a table or as JSON.
+
+    Of all its runs, unless the id is a handle or --run names one.
+    """
     chosen = [name for name in ("compact", "full", "json") if ask.asked.has(name)]
     if len(chosen) > 1:
         raise LineError(f"--{chosen[0]} and --{chosen[1]} are alternatives")
-    handle = ask.handle()
-    match chosen:
-        case ["json"]:
-            return handle.history().to_json()
-        case ["full"]:
-            return handle.events(full=True)
-        case _:
-            return handle.events()
+    handle, run_id = ask.handle(), ask.run_id()
+    if chosen == ["json"]:
+        from aionlab.app.history import History
+
+        return Note(History(*ask.lab.call("history", handle.id, run_id)).to_json())
+    return ask.lab.events(handle.id, run_id=run_id, full=chosen == ["full"])
 
 
 @verb("timeline", ID, options=(RUN,), example="%timeline o-1")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, magics_class
 from traitlets import Bool, Enum, Float, Integer, Unicode
 
+from aionlab.core.errors import StoreReadOnly
+
 from . import clocks, control, desk, looking, messages, starting  # noqa: F401 - each enters its verbs into the table
 from .errors import LineError, show_here
 from .grammar import read
@@ -84,4 +86,6 @@ def perform(session: Session, entry: Verb, line: str, body: str | None, local_ns
             return Note(entry.help) if entry.name != "aion" else help_page()
         return entry.run(Request(session, entry, asked, Names(session.shell.user_ns, local_ns), body))
     except BaseException as error:  # noqa: BLE001 - raised again, in the form a notebook should show
+        if isinstance(error, StoreReadOnly):
+            error.args = (session.read_only(str(error)),)
         raise show_here(error, session.shell) from error.__cause__

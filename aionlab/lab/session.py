@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aionlab.core.errors import AionError, StoreReadOnly
+from aionlab.core.snapshots import Entry
 from aionlab.core.status import Status
 
 from . import errors
@@ -70,7 +71,7 @@ class Session:
         if self._lab is not None and self._lab is not lab:
             self._lab.close()
         self._lab = lab
-        self._bind("lab", lab, over=self._put.get("lab"))
+        self._bind("lab", lab)
         return lab
 
     def close(self) -> str:
@@ -99,6 +100,11 @@ class Session:
         lab = self.lab
         if lab.readonly:
             raise StoreReadOnly(observing(lab))
+
+    def read_only(self, message: str) -> str:
+        """Why nothing can be written, with the ways out where there are some."""
+        lab = self.lab
+        return observing(lab) if lab.readonly else message
 
     # --- what cells see ----------------------------------------------------------------------------------------------
 
@@ -189,10 +195,9 @@ class Session:
             self._lab.close()
             self._lab = None
 
-    def _bind(self, name: str, value: Any, over: Any = None) -> None:
-        """Put a name into the notebook unless it is the user's (`over`: our own value of before)."""
-        current: Any = self.shell.user_ns.get(name)
-        if name in self.shell.user_ns and current is not over and not (_is_lab(current) and current.closed):
+    def _bind(self, name: str, value: Any) -> None:
+        """Put a name into the notebook unless the user has given it to something else; a lab follows a lab."""
+        if name in self.shell.user_ns and not _is_lab(self.shell.user_ns[name]):
             return
         self.shell.push({name: value}, interactive=False)
         self._put[name] = value
@@ -242,16 +247,27 @@ def _shown(path: object) -> str:
 
 def _returning(lab: Lab) -> list[str]:
     """What comes back, in words. Bringing it back goes on in the background, and so the count is not waited for long."""
-    call = lab.ask("runs", {"status": Status.RUNNING})
+    call = lab.ask("registry")
     if not lab.wait(call, 0.1):
         return ["its runs come back in the background"]
-    match len(call.outcome()):
-        case 0:
-            return []
-        case 1:
-            return ["1 run comes back in the background"]
-        case count:
-            return [f"{count} runs come back in the background"]
+    open_runs: list[Entry] = call.outcome()
+    waiting = sum(entry.residency == "Waiting" for entry in open_runs)
+    stuck = sum(entry.residency == "Stuck" for entry in open_runs)
+    back = sum(entry.status is Status.RUNNING for entry in open_runs) - waiting - stuck
+    parts = []
+    if back:
+        parts.append(f"{_counted(back, 'run comes', 'runs come')} back in the background")
+    if any(entry.waiting_for.startswith("trust:") for entry in open_runs):
+        parts.append(f"last written elsewhere, {_counted(waiting, 'run waits', 'runs wait')}: `%aion code` to read, `%aion trust` to run")
+    elif waiting:
+        parts.append(f"{_counted(waiting, 'run waits', 'runs wait')} for code: %registry says why")
+    if stuck:
+        parts.append(f"{_counted(stuck, 'run is', 'runs are')} stuck: %registry says why")
+    return parts
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _is_open_lab(value: Any) -> bool:

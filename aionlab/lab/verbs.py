@@ -64,6 +64,11 @@ class Request:
             )
         return self.lab.get(held.id, run_id or held.run_id)
 
+    def run_id(self) -> str | None:
+        """The one run that is meant, None when only the workflow id was named."""
+        held = self._held(self.asked.words[0])
+        return self.text("run") or (None if held is None else held.run_id)
+
     def _held(self, word: Word) -> Any:
         value = self.names.get(word.text) if isinstance(word, Text) else self.names.word(word)
         return value if is_handle(value) else None

@@ -131,11 +131,11 @@ class Author:
             move.insert(rng.randint(0, len(move)), ("resume" if live.status is Status.PAUSED else "pause", run))
         if rng.random() < 0.2:
             move.insert(rng.randint(0, len(move)), ("cancel", rng.choice(open_runs)))
+        if rng.random() < 0.4:
+            move.insert(rng.randint(0, len(move)), ("suspend", rng.choice(open_runs)))
         if self.wild:
             for activity in rng.sample(held, min(len(held), 2)):
                 move.insert(rng.randint(0, len(move)), ("done", *activity))
-            if rng.random() < 0.5:
-                move.insert(rng.randint(0, len(move)), ("suspend", rng.choice(open_runs)))
             if rng.random() < 0.2 and self.kills[run] < 2:
                 self.kills[run] += 1
                 move.insert(rng.randint(0, len(move)), ("kill", run))
@@ -312,7 +312,7 @@ def check_memory(world: World) -> None:
             if live is not None:
                 raise Broken(f"w{run} is closed and still registered")
             if any(key[0] == row.key for key in engine.in_flight):
-                raise Broken(f"w{run} is closed and has attempts in flight")
+                raise Broken(f"w{run} is closed and has attempts in flight: {engine.in_flight}")
             continue
         if live is None:
             raise Broken(f"w{run} is open and not registered")
@@ -363,17 +363,15 @@ def _check_process(live: LiveRun, history: list[Recorded]) -> None:
     try:
         if live.process is None:
             return
-        waiting = [recorded.seq for recorded in rebuilt.waiting]
-        if live.status is Status.PAUSED:
-            if [recorded.seq for recorded in live.deferred or ()] != waiting:
-                raise Broken(f"{name}: {waiting} wait in the log, {live.deferred} in memory")
-        else:
-            if live.deferred:
-                raise Broken(f"{name}: {live.deferred} wait although the code could take them")
-            while rebuilt.waiting:
-                late = rebuilt.waiting.popleft()
-                if rebuilt.process.deliver(late.event, late.at):
-                    raise Broken(f"{name}: what event {late.seq} causes is not recorded")
+        held = [recorded.seq for recorded in live.deferred or ()]
+        if live.status is not Status.PAUSED and held:
+            raise Broken(f"{name}: {held} wait although the code could take them")
+        while rebuilt.waiting and (not held or rebuilt.waiting[0].seq < held[0]):
+            late = rebuilt.waiting.popleft()
+            if rebuilt.process.deliver(late.event, late.at):
+                raise Broken(f"{name}: what event {late.seq} causes is not recorded")
+        if [recorded.seq for recorded in rebuilt.waiting] != held:
+            raise Broken(f"{name}: {held} wait in memory, {[recorded.seq for recorded in rebuilt.waiting]} in the log")
         if likeness(live.process) != likeness(rebuilt.process):
             raise Broken(f"{name}: memory is at {likeness(live.process)}, the log at {likeness(rebuilt.process)}")
     finally:

@@ -1,6 +1,6 @@
 """Places to fail: the engine's fault points by name, and every commit of a store.
 
-    arm(bench, "place", OSError("no room"))             # the next start fails at row 9 of its table
+    arm(bench, "place")                                  # the next start fails at row 9 of its table
     store = FaultyStore(MemoryStore()); store.crash(3)  # the process is gone right after the third commit
 
 `START_STEPS` names the rows of the start table in order; "commit" and "committed" are the points around a turn's commit.
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from aionlab.core.errors import StoreUnavailable
+from aionlab.core.errors import AionError, StoreUnavailable
 from aionlab.core.ports import Batch, EventStore
 from aionlab.engine.faults import START_STEPS
 
@@ -22,8 +22,12 @@ class Crash(BaseException):
     """The process is gone: nothing may catch this but the test, which then opens the store anew."""
 
 
-def arm(engine: Any, name: str, error: BaseException | Callable[[], BaseException]) -> None:
-    """The next time the engine (or that of a lab or a workbench) passes the point `name`, `error` is raised there.
+class Injected(AionError):
+    """The fault that `arm` injects when none is given."""
+
+
+def arm(engine: Any, name: str, error: BaseException | Callable[[], BaseException] | None = None) -> None:
+    """The next time the engine (or that of a lab or a workbench) passes the point `name`, `error` is raised there (Injected by default).
 
     Raises ValueError for a name that is not in `POINTS`.
     """
@@ -32,7 +36,8 @@ def arm(engine: Any, name: str, error: BaseException | Callable[[], BaseExceptio
     owner = engine
     while not hasattr(owner, "faults"):
         owner = owner.engine if hasattr(owner, "engine") else owner.host
-    owner.faults.arm(name, error if callable(error) else lambda: error)
+    raised = Injected(f"injected at {name}") if error is None else error
+    owner.faults.arm(name, raised if callable(raised) else lambda: raised)
 
 
 class FaultyStore:

@@ -1,7 +1,6 @@
 """A workbench for each test, with the definitions most of them use, and a check of what must hold after every one."""
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,8 +31,6 @@ def make_bench() -> Iterator[Callable[..., Workbench]]:
         for run in bench.engine.registry:
             if run.process is not None:
                 run.process.close()
-    gc.collect()
-
 
 @pytest.fixture
 def bench(make_bench: Callable[..., Workbench]) -> Workbench:

@@ -224,7 +224,7 @@ def test_an_attribute_of_none_is_not_kept(bench: Workbench) -> None:
         {"total": float("nan")},
         {3: "x"},
     ],
-    ids=str,
+    ids=lambda attributes: str(attributes)[:24],
 )
 def test_all_attributes_are_checked_before_anything_is_written(bench: Workbench, attributes: dict[Any, Any]) -> None:
     bench.call("register_attribute", "customer", "keyword")

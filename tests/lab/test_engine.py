@@ -30,6 +30,20 @@ async def order(n, rush=False):
 """
 
 
+INTERRUPTING = """%%workflow
+async def slow(wait):
+    if wait:
+        await workflow.receive("go")
+    begun = time.monotonic()
+    while time.monotonic() - begun < 0.5:
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+    while time.monotonic() - begun < 1.0:
+        pass
+    await workflow.receive("never")
+"""
+
+
 def plain(text: Any) -> str:
     return re.sub(r"\x1b\[[\d;]*m", "", str(text))
 
@@ -118,7 +132,7 @@ def test_cancel_terminate_pause_resume_suspend_kill(kernel: Kernel) -> None:
     assert shown.error is not None and shown.error["ename"] == "WorkflowTerminatedError"
     kernel.run("%start order(5) --id c-4 --as c4\n%settle")
     pid = kernel.value("[e.pid for e in lab.registry() if e.workflow_id == 'c-4'][0]")
-    assert f"pid {pid} gone; c-4" in str(kernel.run(f"%kill {pid}").result)
+    assert "c-4 comes back by replay" in str(kernel.run(f"%kill {pid}").result)
     kernel.run("%signal c-4 approval 1")
     assert "'ok': 1" in kernel.value("%result c-4")
 
@@ -160,8 +174,7 @@ def test_a_crash_and_what_comes_back(tmp_path: Any) -> None:
         first.run(ORDER)
         first.run("%start order(21) --id b-1\n%settle")
         first.client.execute("%aion crash")
-        while first.manager.is_alive():
-            pass
+        first.manager.provisioner.process.wait(timeout=30)
     with Kernel(tmp_path / "book", env) as second:
         assert "1 run comes back in the background" in second.run("%load_ext aionlab").streams
         second.run("%settle\n%signal b-1 approval 1")
@@ -179,6 +192,60 @@ def test_a_crash_and_what_comes_back(tmp_path: Any) -> None:
             fourth.run("%load_ext aionlab")
             fourth.run("%aion takeover")
             fourth.run("%start order(1) --id mine")
+            fenced = second.execute("%start order(1) --id theirs")
+            assert fenced.error is not None and len(fenced.error["traceback"]) == 1 and fenced.error["ename"] == "Fenced"
+
+
+def test_a_lab_from_elsewhere_is_read_before_it_runs(tmp_path: Any) -> None:
+    (tmp_path / "book").mkdir()
+    with Kernel(tmp_path / "book", {"JUPYTER_DATA_DIR": str(tmp_path / "theirs")}) as first:
+        first.run("%load_ext aionlab")
+        first.run(ORDER)
+        first.run("%start order(21) --id b-1\n%settle")
+    with Kernel(tmp_path / "book", {"JUPYTER_DATA_DIR": str(tmp_path / "mine")}) as second:
+        line = second.run("%load_ext aionlab").streams
+        assert "last written elsewhere, 1 run waits: `%aion code` to read, `%aion trust` to run" in line
+        assert "await charge(n)" in str(second.run("%aion code order").result)
+        assert "1 run comes back" in str(second.run("%aion trust").result)
+        second.run("%settle\n%signal b-1 approval 1")
+        assert "'ok': 1" in second.value("%result b-1")
+
+
+def test_an_interrupted_start_is_bound_when_the_engine_took_it(kernel: Kernel) -> None:
+    """The workflow's first step, on the engine's thread, sends the interrupt: the start is taken and not yet answered."""
+    kernel.run("import os, signal, time\n")
+    kernel.run(INTERRUPTING)
+    shown = kernel.execute("%start slow(0) --id i-1 --as i")
+    assert shown.error is not None and plain(shown.error["traceback"][0]) == "KeyboardInterrupt: i-1 was started"
+    assert kernel.value("i.id") == "'i-1'"
+    kernel.run("%settle\n%cancel i-1")
+
+
+def test_an_interrupted_start_is_withdrawn_when_no_turn_took_it(kernel: Kernel) -> None:
+    kernel.run("import os, signal, time\n")
+    kernel.run(INTERRUPTING)
+    kernel.run("%start slow(1) --id i-2\n%settle")
+    shown = kernel.execute("call = lab.ask('signal', 'i-2', 'go', lab.library.cells.encode(None, 'payload'), None, None)\n%start order(1) --id i-3 --as i3")
+    assert shown.error is not None and plain(shown.error["traceback"][0]) == "KeyboardInterrupt: nothing was started"
+    assert kernel.value("'i3' in globals()") == "False"
+    kernel.run("%settle")
+    assert kernel.execute("lab.get('i-3')").error is not None
+
+
+def test_reopening_with_a_seed(tmp_path: Any) -> None:
+    with Kernel(tmp_path) as fresh:
+        fresh.run("%load_ext aionlab")
+        assert "lab.db · virtual clock, seed 7" in str(fresh.run("%aion --seed 7 --clock virtual").result)
+        fresh.run("%%workflow\nasync def quick(n):\n    return workflow.random().random()\n")
+        assert fresh.value("h = %start quick(1)\nh.id, lab.clock.virtual") == "('wf-0001', True)"
+
+
+def test_a_workflow_of_a_plain_cell_is_captured_at_its_first_start(kernel: Kernel) -> None:
+    kernel.run("RATE = 2\ndef price(n):\n    return n * RATE\n")
+    kernel.run("@workflow\nasync def plain_cell(n):\n    return price(n)\n")
+    assert kernel.value("%start plain_cell(3) --id p-1 --restart\n%result p-1") == "6"
+    kernel.run("def price(n):\n    return n * RATE + 1\n")
+    assert kernel.value("%start plain_cell(3) --id p-1 --restart\n%result p-1") == "7"
 
 
 def test_deterministic_notebooks(tmp_path: Any) -> None:

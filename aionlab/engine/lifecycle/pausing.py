@@ -31,7 +31,7 @@ def resume(engine: Engine, workflow_id: str, run_id: str | None = None) -> None:
     engine.turn_now.record(run, e.WorkflowResumed())
     activities.resume(engine, run)
     engine.timers.arm_all(run)
-    if run.process is None:
-        engine.bring_home(run)
+    if run.process is None and run.stuck is None:
+        engine.make_resident(run)
     else:
         engine.flush(run)
