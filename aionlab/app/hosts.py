@@ -25,6 +25,8 @@ _INTERVAL = 0.0005
 
 class Host(Protocol):
     engine: Engine
+    threaded: bool
+    """Whether the engine works beside the caller; otherwise an interrupt of the caller is one of the engine."""
 
     def ask(self, call: Call) -> Call:
         """Hand the call in; its answer is waited for with `wait` (or `call.poll`)."""
@@ -37,6 +39,8 @@ class Host(Protocol):
 
 class InlineHost:
     """Turns run inside the calls that need them: no threads. For tests, the simulator and Pyodide."""
+
+    threaded = False
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -75,6 +79,8 @@ class InlineHost:
 
 class ThreadHost:
     """The engine on its own daemon thread. Its end is never needed for durability."""
+
+    threaded = True
 
     def __init__(self, make: Callable[[], Engine], name: str = "aion-engine") -> None:
         """`make` builds the engine on its own thread; what it raises is raised here."""

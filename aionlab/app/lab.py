@@ -17,7 +17,7 @@ from aionlab.code.ledger import Ledger
 from aionlab.code.package import Package
 from aionlab.core.attributes import AttributeType
 from aionlab.core.durations import Duration, micros
-from aionlab.core.errors import InvalidOption, NotAWorkflow, StoreReadOnly
+from aionlab.core.errors import AionError, InvalidOption, NotAWorkflow, StoreReadOnly
 from aionlab.core.ids import Ids
 from aionlab.core.names import check_name
 from aionlab.core.ports import Run
@@ -36,12 +36,15 @@ from aionlab.views.tree import Tree
 
 from .handle import Handle
 from .hosts import Host
+from .interrupts import Hold
 from .labclock import LabClock
 from .library import Library
 
 if TYPE_CHECKING:
     from aionlab.views.frames import DataFrame
 
+_ANSWER = 2.0
+"""Seconds an interrupted call that a turn has taken is given to be answered."""
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -152,6 +155,11 @@ class Lab:
         count = self.call("retry_waiting")
         return f"trusted: {count} run{'s' if count != 1 else ''} come{'s' if count == 1 else ''} back"
 
+    def names_came(self) -> None:
+        """The notebook has new names: activities that wait for some try again. Waits for nothing."""
+        if not self.closed and self._host.engine.starved:
+            self.ask("feed")
+
     def workflow_types(self) -> list[str]:
         """Types that can be started, by name."""
         types: list[str] = self.call("types")
@@ -185,14 +193,8 @@ class Lab:
             None if memo is None else self.library.cells.encode(memo, "memo").decode(), None if deadline is None else micros(deadline),
             idempotency_key, hashlib.blake2b(name.encode() + b"\0" + payload, digest_size=16).hexdigest() if idempotency_key else None, _PYTHON,
         )  # fmt: skip
-        call = self.ask("start", request)
-        try:
-            self.wait(call)
-        except KeyboardInterrupt as stop:
-            if not call.withdraw():
-                stop.handle = Handle(self, str(request.workflow_id), str(request.run_id), name)  # type: ignore[attr-defined]
-            raise
-        workflow_id, run_id = call.outcome()
+        handle = Handle(self, str(request.workflow_id), str(request.run_id), name)
+        workflow_id, run_id = self._act(f"{request.workflow_id} was started", "nothing was started", Call("start", request), {"handle": handle})
         return Handle(self, workflow_id, run_id, name)
 
     def _signature(self, workflow: Workflow[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -215,6 +217,33 @@ class Lab:
         found = [p.version for p in self.call("store", "packages", name) if p.version.startswith(version)]
         return found[0] if len(found) == 1 else version
 
+    def _act(self, done: str, undone: str, call: Call, facts: dict[str, Any] | None = None) -> Any:
+        """Carry out a call that records something, and give its answer. An interrupt withdraws it if no turn has taken it; otherwise the
+        answer, which is a commit away, is awaited. The KeyboardInterrupt says which (`done` or `undone`), and carries the `facts` of
+        what was done."""
+        with Hold(self._host.threaded) as hold:
+            hold.wake = call.ring
+            try:
+                self._host.ask(call)
+                self._host.wait(call, None, hold.check)
+            except KeyboardInterrupt as stop:
+                if call.withdraw():
+                    stop.args = (undone,)
+                    raise
+                if not (call.poll() or self._host.wait(call, _ANSWER)):
+                    hold.says, hold.facts = f"the engine has not answered; perhaps {done}", facts or {}
+                    raise
+                try:
+                    call.outcome()
+                except AionError as error:
+                    stop.args = (f"{undone}: {error}",)
+                    raise stop from error
+                hold.says, hold.facts = done, facts or {}
+                raise
+            value = call.outcome()
+            hold.says, hold.facts = done, facts or {}
+            return value
+
     def _may_write(self) -> None:
         if self.readonly:
             raise StoreReadOnly(f"{os.path.basename(self.path)} belongs to {self.owner}; this lab only looks on")
@@ -232,7 +261,8 @@ class Lab:
         Raises RunNotFound, RunClosed, InvalidName, InvalidPayload with nothing written.
         """
         self._may_write()
-        return bool(self.call("signal", id, name, self.library.cells.encode(payload, "payload"), run_id, idempotency_key))
+        call = Call("signal", id, name, self.library.cells.encode(payload, "payload"), run_id, idempotency_key)
+        return bool(self._act(f"{name!r} was sent to {id}", "nothing was sent", call))
 
     def query(self, id: str, name: str, *args: Any, run_id: str | None = None, **kwargs: Any) -> Any:  # noqa: A002
         """Ask a run's query handler, also of a closed run. Raises RunNotFound, QueryFailed."""
@@ -242,22 +272,22 @@ class Lab:
     def cancel(self, id: str, reason: str | None = None, *, run_id: str | None = None) -> None:  # noqa: A002
         """Ask a run to stop: CancelledError at its current await. Raises RunNotFound, RunClosed."""
         self._may_write()
-        self.call("cancel", id, run_id, reason)
+        self._act(f"{id} was asked to stop", f"{id} was not asked to stop", Call("cancel", id, run_id, reason))
 
     def terminate(self, id: str, reason: str | None = None, details: str | None = None, *, run_id: str | None = None) -> None:  # noqa: A002
         """End a run at once; its code does not run again. Raises RunNotFound, RunClosed."""
         self._may_write()
-        self.call("terminate", id, run_id, reason, details)
+        self._act(f"{id} was terminated", f"{id} was not terminated", Call("terminate", id, run_id, reason, details))
 
     def pause(self, id: str, reason: str | None = None, *, run_id: str | None = None) -> None:  # noqa: A002
         """Hold a run; what arrives for it is recorded. Raises RunNotFound, RunClosed, InvalidOption."""
         self._may_write()
-        self.call("pause", id, run_id, reason)
+        self._act(f"{id} was paused", f"{id} was not paused", Call("pause", id, run_id, reason))
 
     def resume(self, id: str, *, run_id: str | None = None) -> None:  # noqa: A002
         """Let a paused run go on. Raises RunNotFound, RunClosed, InvalidOption."""
         self._may_write()
-        self.call("resume", id, run_id)
+        self._act(f"{id} was resumed", f"{id} was not resumed", Call("resume", id, run_id))
 
     def suspend(self, id: str, *, run_id: str | None = None) -> None:  # noqa: A002
         """Drop a run from memory; the next signal, timer, result or query brings it back by replay. Raises RunNotFound, RunClosed."""
@@ -266,7 +296,7 @@ class Lab:
     def kill(self, pid: int) -> str:
         """Kill one live process, as a crash would; says what its supervisor does. Raises ProcessNotFound."""
         self._may_write()
-        return str(self.call("kill", pid))
+        return str(self._act(f"pid {pid} was killed", f"pid {pid} was not killed", Call("kill", pid)))
 
     def settle(self, timeout: float | None = None) -> bool:
         """Wait until nothing moves; whether that came within `timeout` seconds."""

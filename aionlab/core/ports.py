@@ -156,7 +156,7 @@ class EventStore(Protocol):
         """Number of runs by 'status', 'workflow_type' or 'version'; under the key '' when not grouped."""
 
     def save_package(self, package: StoredPackage) -> None:
-        """Keep a version's code; the same version again changes nothing but its signature, when it has one."""
+        """Keep a version's code; the same version again, signed, takes the place of what was kept, unsigned it changes nothing."""
 
     def package(self, workflow_type: str, version: str) -> StoredPackage | None: ...
     def packages(self, workflow_type: str | None = None) -> list[StoredPackage]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from . import defining, looking, residency, signals, supervising
+from . import activities, defining, looking, residency, signals, supervising
 from .lifecycle import ending, pausing
 from .lifecycle import start as starting
 
@@ -38,6 +38,7 @@ VERBS: Final[dict[str, Callable[..., Any]]] = {
     "keep_activity": defining.keep_activity,
     "sign": defining.sign,
     "retry_waiting": defining.retry_waiting,
+    "feed": activities.feed,
     "register_attribute": defining.register_attribute,
     "store": defining.store_call,
     "skip": residency.skip,

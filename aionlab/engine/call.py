@@ -6,31 +6,34 @@ from typing import Any, Final
 
 
 class Call:
-    """One verb with its arguments. Exactly one side gets the token: the engine by `take`, or the caller by `withdraw`."""
+    """One verb with its arguments. It belongs to whoever claims it first: the engine by `take`, or the caller by `withdraw`."""
 
     LATER: Final = object()
     """Returned by a verb whose answer comes with a later event."""
 
-    __slots__ = ("_bell", "_reply", "_token", "arguments", "verb")
+    __slots__ = ("_bell", "_claim", "_reply", "arguments", "verb")
 
     def __init__(self, verb: str, *arguments: Any) -> None:
         self.verb, self.arguments = verb, arguments
         self._reply: tuple[bool, Any] | None = None
         self._bell: SimpleQueue[None] = SimpleQueue()
-        self._token = [True]
+        self._claim: dict[str, str] = {}
 
     def take(self) -> bool:
         """The engine's claim; False when the caller has withdrawn the call."""
-        try:
-            return self._token.pop()
-        except IndexError:
-            return False
+        return self._claim.setdefault("by", "engine") == "engine"
 
     def untake(self) -> None:
-        self._token.append(True)
+        self._claim.clear()
 
-    withdraw = take
-    """The caller's claim: True when no turn has taken the call, which then never happens."""
+    def withdraw(self) -> bool:
+        """The caller's claim: True when no turn has taken the call, which then never happens. Asked again, it says the same, so an
+        interrupt between the claim and its answer loses nothing."""
+        return self._claim.setdefault("by", "caller") == "caller"
+
+    def ring(self) -> None:
+        """Wake the caller early, without an answer; safe in a signal handler."""
+        self._bell.put(None)
 
     def answer(self, value: Any) -> None:
         """The engine's answer; the first one stands."""

@@ -52,11 +52,12 @@ def sign(engine: Engine, package: StoredPackage, signature: str) -> None:
 
 def retry_waiting(engine: Engine) -> int:
     """Trust or code has come: bring every run that waited for it to memory. How many there were."""
+    starved = {key for key, _ in engine.starved}
     activities.feed(engine)
     waiting = [run for run in engine.registry if run.waits_for]
     for run in waiting:
         engine.bring_home(run)
-    return len(waiting)
+    return len(starved | {run.key for run in waiting})
 
 
 def register_attribute(engine: Engine, name: str, kind: str) -> None:

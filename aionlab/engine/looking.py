@@ -119,18 +119,18 @@ def runs(engine: Engine, **conditions: Any) -> list[Run]:
 def entry(engine: Engine, workflow_id: str, run_id: str | None = None) -> Entry | None:
     """The registry's entry of an open run; None for a closed one."""
     run = engine.find(workflow_id, run_id)
-    return None if run is None else _entry(run)
+    return None if run is None else _entry(engine, run)
 
 
 def registry(engine: Engine) -> list[Entry]:
-    return [_entry(run) for run in engine.registry]
+    return [_entry(engine, run) for run in engine.registry]
 
 
-def _entry(run: LiveRun) -> Entry:
+def _entry(engine: Engine, run: LiveRun) -> Entry:
     assert run.status is not None
     deferred = sum(1 for waiting in run.deferred or () if isinstance(waiting.event, e.SignalReceived))
     return Entry(
-        run.workflow_id, run.run_id, run.row.workflow_type, run.row.version, run.pid or None, run.status, _residency(run), waits_for(run),
+        run.workflow_id, run.run_id, run.row.workflow_type, run.row.version, run.pid or None, run.status, _residency(run), waits_for(engine, run),
         (run.process.mailbox if run.process else 0) + deferred, run.recorder.head, run.row.started_at,
     )  # fmt: skip
 
@@ -143,12 +143,17 @@ def _residency(run: LiveRun) -> str:
     return "Waiting" if run.waits_for else "Suspended"
 
 
-def waits_for(run: LiveRun) -> str:
+def waits_for(engine: Engine, run: LiveRun) -> str:
     """What the run waits for, in words, with the source line where there is one."""
     if run.stuck is not None:
         return str(run.stuck)
     if run.waits_for:
         return run.waits_for
+    names = sorted({name for number in run.activities or () for name in engine.starved.get((run.key, number), ())})
+    if names:
+        plain = [f"`{name}`" if name.isidentifier() else name for name in names]
+        cell = "the cell that makes it" if len(names) == 1 else "the cells that make them"
+        return ", ".join(plain) + (f": run {cell}" if all(name.isidentifier() for name in names) else "")
     if run.process is None:
         return "whatever comes next for it"
     blocked = run.process.blocked()
@@ -163,7 +168,7 @@ def tree(engine: Engine) -> Node:
     now = engine.clock.now()
     supervisors = []
     for supervisor in engine.tree.supervisors.values():
-        children = tuple(_workflow_node(run) for run in list(supervisor.children.values()))
+        children = tuple(_workflow_node(engine, run) for run in list(supervisor.children.values()))
         supervisors.append(
             Node(
                 supervisor.pid, "supervisor", supervisor.name, "Down" if supervisor.down else "Running", supervisor.count.recent(now),
@@ -177,7 +182,7 @@ def tree(engine: Engine) -> Node:
     )  # fmt: skip
 
 
-def _workflow_node(run: LiveRun) -> Node:
+def _workflow_node(engine: Engine, run: LiveRun) -> Node:
     activities = tuple(
         Node(
             opened.pid, "activity", f"{opened.scheduled.activity_type}#{number}",
@@ -187,18 +192,19 @@ def _workflow_node(run: LiveRun) -> Node:
         for number, opened in (run.activities or {}).items()
     )  # fmt: skip
     state = "Stuck" if run.stuck else str(run.status)
-    return Node(run.pid, "workflow", run.workflow_id, state, 0, 0, run.row.started_at, waits_for(run), activities)
+    return Node(run.pid, "workflow", run.workflow_id, state, 0, 0, run.row.started_at, waits_for(engine, run), activities)
 
 
 def progress(engine: Engine) -> Progress:
     """Where the lab as a whole stands."""
     open_runs = list(engine.registry)
+    starved = {key for key, _ in engine.starved}
     counts = engine.store.count("status")
     open_names = {Status.RUNNING.value, Status.PAUSED.value}
     return Progress(
         engine.clock.now(), "this kernel", engine.store.readonly, sum(run.status is Status.RUNNING for run in open_runs),
         sum(run.status is Status.PAUSED for run in open_runs), sum(n for name, n in counts.items() if name not in open_names),
-        sum(run.stuck is not None for run in open_runs), sum(bool(run.waits_for) for run in open_runs), engine.turns, engine.commits, engine.events,
+        sum(run.stuck is not None for run in open_runs), sum(bool(run.waits_for) or run.key in starved for run in open_runs), engine.turns, engine.commits, engine.events,
         engine.timers.next_due(), engine.halted,
     )  # fmt: skip
 

@@ -73,20 +73,20 @@ def help(ask: Request) -> Any:  # noqa: A001 - the verb's name
     return help_page(words[0] if words else None)
 
 
-@verb("open", Slot("PATH"), own=False, example="%aion open 02.db")
+@verb("open", Slot("PATH", needed=False), own=False, example="%aion open 02.db")
 def open_(ask: Request) -> Any:
-    """Use another database in this notebook, made if need be.
+    """Use another database in this notebook, made if need be; without PATH, the configured one.
 
     The lab of before is closed.
     """
-    path = ask.names.word(ask.asked.words[0])
-    return Note(ask.session.banner(ask.session.open(os.fspath(path))))
+    path = os.fspath(ask.names.word(ask.asked.words[0])) if ask.asked.words else None
+    return Note(ask.session.banner(ask.session.open(path)))
 
 
 @verb("close", own=False)
 def close(ask: Request) -> Any:
     """Close the lab; its runs stand still until it is opened again."""
-    return Note(f"{os.path.basename(ask.session.close())} is closed; %aion open PATH opens one")
+    return Note(f"{os.path.basename(ask.session.close())} is closed; %aion open opens it again")
 
 
 @verb("takeover", own=False)

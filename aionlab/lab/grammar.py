@@ -18,7 +18,6 @@ from typing import Any, Literal, NamedTuple
 from .errors import LineError
 
 _OPTION = re.compile(r"--([A-Za-z][\w-]*)")
-_STRING = re.compile(r"(?:[rbuf]|rb|br|rf|fr)?(?='|\")", re.IGNORECASE)
 _PAIR = re.compile(r"([A-Za-z_][\w.]*)=")
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _CLOSING = {")": "(", "]": "[", "}": "{"}
@@ -324,8 +323,7 @@ def _begins_string(line: str, at: int) -> bool:
     start = at
     while start > 0 and (line[start - 1].isalnum() or line[start - 1] == "_"):
         start -= 1
-    prefix = line[start:at]
-    return not prefix or _STRING.fullmatch(prefix + "'", 0, len(prefix)) is not None or prefix.lower() in ("r", "b", "u", "f", "rb", "br", "rf", "fr")
+    return line[start:at].lower() in ("", "r", "b", "u", "f", "rb", "br", "rf", "fr")
 
 
 def _string_end(line: str, start: int) -> int:

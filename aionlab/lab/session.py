@@ -18,6 +18,7 @@ from aionlab.core.status import Status
 from . import errors
 from .automagic import PlainNames, TrailingQuestion
 from .completion import Matcher
+from .errors import LineError
 from .magics import AionMagics, perform
 from .verbs import VERBS, Verb
 from .waiting import Notice
@@ -38,6 +39,8 @@ class Session:
     def __init__(self, shell: Shell, opener: Opener, ledger: Ledger) -> None:
         self.shell, self.opener, self.ledger = shell, opener, ledger
         self._lab: Lab | None = None
+        self._stopped = False
+        """Closed on purpose: nothing opens a lab unasked any more."""
         self._put: dict[str, Any] = {}
         self.taken = _taken(shell)
         self.magics = AionMagics(shell, self, self.taken)
@@ -52,9 +55,10 @@ class Session:
         mine: Any = self.shell.user_ns.get("lab")
         if _is_open_lab(mine):
             return self._adopt(mine)
+        if self._stopped:
+            raise LineError("the lab is closed: %aion open opens it again, %aion open PATH another one")
         if self._lab is None or self._lab.closed:
-            self.open()
-        assert self._lab is not None
+            return self.open()
         return self._lab
 
     def _adopt(self, lab: Lab) -> Lab:
@@ -70,13 +74,14 @@ class Session:
         lab = self._adopt(self.opener(path, clock=clock, deterministic=seed, takeover=takeover))
         if self._lab is not None and self._lab is not lab:
             self._lab.close()
-        self._lab = lab
+        self._lab, self._stopped = lab, False
         self._bind("lab", lab)
         return lab
 
     def close(self) -> str:
-        """Close the notebook's lab; gives its path."""
+        """Close the notebook's lab until one is opened by name; gives its path."""
         lab = self.lab
+        self._stopped = True
         lab.close()
         if lab is self._lab:
             self._lab = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from aionlab.app.interrupts import Hold
 from aionlab.core.errors import RunNotFound
 
 from . import cells, grammar
@@ -110,16 +111,19 @@ def _start(ask: Request, definition: Any, call: Call) -> Any:
         return existing
     if existing is not None and not existing.status.closed:
         existing.terminate("restarted by %start --restart")
-    try:
-        handle = ask.lab.start(definition, *args, **{k: v for k, v in options.items() if v is not None}, **kwargs)
-    except KeyboardInterrupt as stop:
-        started = getattr(stop, "handle", None)
-        if started is not None:
-            ask.bind("as", started)
-        stop.args = ("nothing was started" if started is None else f"{started.id} was started",)
-        raise
-    ask.bind("as", handle)
-    return handle
+    with Hold() as hold:
+        try:
+            handle = ask.lab.start(definition, *args, **{k: v for k, v in options.items() if v is not None}, **kwargs)
+        except KeyboardInterrupt as stop:
+            started = getattr(stop, "handle", None)
+            if started is not None:
+                ask.bind("as", started)
+            if not stop.args:
+                stop.args = ("nothing was started" if started is None else f"{started.id} was started",)
+            raise
+        hold.says, hold.facts = f"{handle.id} was started", {"handle": handle}
+        ask.bind("as", handle)
+        return handle
 
 
 def _existing(ask: Request, workflow_id: Any) -> Any:

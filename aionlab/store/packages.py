@@ -13,8 +13,8 @@ _PACKAGE = "SELECT workflow_type, version, document, created_at, signature FROM 
 class Packages(Connected):
     def save_package(self, package: StoredPackage) -> None:
         self._write(
-            """INSERT INTO package VALUES (?, ?, ?, ?, ?) ON CONFLICT (workflow_type, version) DO UPDATE SET signature =
-            excluded.signature WHERE excluded.signature <> ''""",
+            """INSERT INTO package VALUES (?, ?, ?, ?, ?) ON CONFLICT (workflow_type, version) DO UPDATE SET document =
+            excluded.document, signature = excluded.signature WHERE excluded.signature <> ''""",
             package.workflow_type,
             package.version,
             package.document,

@@ -127,6 +127,7 @@ class World:
         self.deadlines = deadlines
         self.codes = {f"p{n}": Code(f"p{n}", "v1", interpret, hints_of(interpret), VALUES) for n in range(len(programs))}
         self.counts: Counter[str] = Counter()
+        self._logs: dict[WorkflowId, list[Recorded]] = {}
         self.acknowledged: list[tuple[str, int]] = []
         """(workflow id, payload) of signals whose senders were told that they are recorded."""
         self.open()
@@ -174,7 +175,13 @@ class World:
         return self.engine.registry.get(self.name(run))
 
     def history(self, run: int) -> list[Recorded]:
-        return self.store.inner.read(self.name(run))
+        """What the log shows of the run. A log only grows, so what was read once is kept."""
+        return self._log(self.name(run))
+
+    def _log(self, workflow_id: WorkflowId) -> list[Recorded]:
+        known = self._logs.setdefault(workflow_id, [])
+        known += self.store.inner.read_from(workflow_id, len(known) + 1)
+        return known
 
     def status(self, run: int) -> Status | None:
         row = self.store.inner.run(self.name(run))
@@ -182,7 +189,7 @@ class World:
 
     def _result_is_recorded(self, attempt: Attempt) -> bool:
         return any(
-            isinstance(r.event, e.ActivityCompleted) and r.event.activity_id == attempt.activity_id for r in self.store.inner.read(attempt.workflow_id)
+            isinstance(r.event, e.ActivityCompleted) and r.event.activity_id == attempt.activity_id for r in self._log(attempt.workflow_id)
         )
 
     @property
@@ -297,7 +304,7 @@ class World:
 
     def _failures(self, attempt: Attempt) -> int:
         return sum(
-            isinstance(r.event, e.ActivityFailed) and r.event.activity_id == attempt.activity_id for r in self.store.inner.read(attempt.workflow_id)
+            isinstance(r.event, e.ActivityFailed) and r.event.activity_id == attempt.activity_id for r in self._log(attempt.workflow_id)
         )
 
     # --- what callers find out

@@ -346,6 +346,8 @@ def test_open_and_close(notebook: Any) -> None:
     assert notebook.ns["lab"] is notebook.lab and notebook.lab.path == "02.db" and first.closed
     assert "02.db is closed" in str(notebook.run("%aion close"))
     assert "lab" not in notebook.ns
+    assert str(notebook.error("%start ship(1)")[0]).startswith("the lab is closed: %aion open")
+    notebook.run("%aion open")
     notebook.run("%start ship(1)")
     assert notebook.lab.path == "lab.db" and notebook.ns["lab"] is notebook.lab
 
