@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from aionlab.core.snapshots import Entry
 from aionlab.core.status import Status
 from aionlab.engine.call import Call
 from aionlab.engine.lifecycle.start import StartRequest
-from aionlab.engine.supervision import TYPE_LIMIT
+from aionlab.replay.pythons import HERE
 from aionlab.views.card import RunCard
 from aionlab.views.definition import ActivityUse, Definition
 from aionlab.views.progress import LabStatus
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
 
 _ANSWER = 2.0
 """Seconds an interrupted call that a turn has taken is given to be answered."""
-_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
-
 
 class Lab:
     """Made by `aionlab.open`; a context manager that closes itself."""
@@ -157,7 +154,7 @@ class Lab:
 
     def names_came(self) -> None:
         """The notebook has new names: activities that wait for some try again. Waits for nothing."""
-        if not self.closed and self._host.engine.starved:
+        if not self.closed and self.host.engine.starved:
             self.ask("feed")
 
     def workflow_types(self) -> list[str]:
@@ -191,7 +188,7 @@ class Lab:
         request = StartRequest(
             name, payload, version, workflow_id or self._ids.workflow_id(), self._ids.run_id(), search_attributes,
             None if memo is None else self.library.cells.encode(memo, "memo").decode(), None if deadline is None else micros(deadline),
-            idempotency_key, hashlib.blake2b(name.encode() + b"\0" + payload, digest_size=16).hexdigest() if idempotency_key else None, _PYTHON,
+            idempotency_key, hashlib.blake2b(name.encode() + b"\0" + payload, digest_size=16).hexdigest() if idempotency_key else None, HERE,
         )  # fmt: skip
         handle = Handle(self, str(request.workflow_id), str(request.run_id), name)
         workflow_id, run_id = self._act(f"{request.workflow_id} was started", "nothing was started", Call("start", request), {"handle": handle})
@@ -221,16 +218,16 @@ class Lab:
         """Carry out a call that records something, and give its answer. An interrupt withdraws it if no turn has taken it; otherwise the
         answer, which is a commit away, is awaited. The KeyboardInterrupt says which (`done` or `undone`), and carries the `facts` of
         what was done."""
-        with Hold(self._host.threaded) as hold:
+        with Hold(self.host.threaded) as hold:
             hold.wake = call.ring
             try:
-                self._host.ask(call)
-                self._host.wait(call, None, hold.check)
+                self.host.ask(call)
+                self.host.wait(call, None, hold.check)
             except KeyboardInterrupt as stop:
                 if call.withdraw():
                     stop.args = (undone,)
                     raise
-                if not (call.poll() or self._host.wait(call, _ANSWER)):
+                if not (call.poll() or self.host.wait(call, _ANSWER)):
                     hold.says, hold.facts = f"the engine has not answered; perhaps {done}", facts or {}
                     raise
                 try:
@@ -350,7 +347,7 @@ class Lab:
 
     def tree(self) -> Tree:
         """The supervision tree as it stands."""
-        return Tree(self.call("tree"), TYPE_LIMIT.period)
+        return Tree(self.call("tree"))
 
     def registry(self) -> Registry:
         """The open runs and where they live."""

@@ -43,7 +43,9 @@ class Workflow(Generic[P, R]):
         update_wrapper(cast(Any, self), fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        raise NotInWorkflow(f"{self.name} is a workflow: `%start {self.name}(…)` or lab.start({self.name}, …); calling it")
+        if current.get() is None:
+            raise NotAWorkflow(f"{self.name} is a workflow: start it with `%start {self.name}(…)` or lab.start({self.name}, …)")
+        raise NotAWorkflow(f"{self.name} is a workflow, and child workflows cannot be started yet: await its function, {self.name}.fn(…), or start it from a cell")
 
     def __repr__(self) -> str:
         return f"<workflow {self.name}>"

@@ -26,6 +26,8 @@ class Node(NamedTuple):
     detail: str = ""
     """What it waits for, with the source line, or why it is stuck."""
     children: tuple[Node, ...] = ()
+    period: int = 0
+    """Microseconds in which `restarts` are counted; 0 where nothing is restarted."""
 
 
 class Entry(NamedTuple):

@@ -34,6 +34,7 @@ from aionlab.core.ids import Ids, RunId, WorkflowId
 from aionlab.core.ports import ActivityExecutor, EventStore, Finished, Listener, Run
 from aionlab.core.status import Status
 from aionlab.replay.process import Process
+from aionlab.replay.pythons import HERE, replays_here
 from aionlab.replay.rebuild import Rebuilt, rebuild
 
 from . import activities, recovery, supervising
@@ -521,6 +522,8 @@ class Engine:
         return history
 
     def rebuild(self, run: LiveRun, history: list[Recorded]) -> Rebuilt:
+        if run.started is not None and not replays_here(run.started.python):
+            raise NotRunnable(f"Python {run.started.python}, under which it was recorded: asyncio orders requests differently in {HERE}")
         self.catalog.resolve(run.row.workflow_type, run.row.version)
         return rebuild(lambda trace: self.new_process(run, trace), history)
 

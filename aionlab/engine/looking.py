@@ -172,13 +172,13 @@ def tree(engine: Engine) -> Node:
         supervisors.append(
             Node(
                 supervisor.pid, "supervisor", supervisor.name, "Down" if supervisor.down else "Running", supervisor.count.recent(now),
-                supervisor.count.limit.intensity, supervisor.started_at, f"in {supervisor.count.limit.period // 1_000_000} s", children,
+                supervisor.count.limit.intensity, supervisor.started_at, "", children, supervisor.count.limit.period,
             )
         )  # fmt: skip
     root = engine.tree.root
     return Node(
         engine.tree.pid, "root", "lab", "Halted" if engine.halted else "Running", root.recent(now), root.limit.intensity, engine.tree.started_at,
-        engine.halted or f"in {root.limit.period // 1_000_000} s", tuple(supervisors),
+        engine.halted, tuple(supervisors), root.limit.period,
     )  # fmt: skip
 
 

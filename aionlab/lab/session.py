@@ -8,6 +8,7 @@ from __future__ import annotations
 import linecache
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +159,7 @@ class Session:
         if getattr(shell, "Completer", None) is not None:
             shell.Completer.custom_matchers.append(self._matcher)
         shell.events.register("post_run_cell", self._note)
+        shell.events.register("post_run_cell", self._names_came)
         self._seed_ledger()
         for name, value in {"workflow": workflow, "activity": activity, "Retry": Retry}.items():
             self._bind(name, value)
@@ -182,10 +184,9 @@ class Session:
         transformers = shell.input_transformer_manager.token_transformers
         if TrailingQuestion in transformers:
             transformers.remove(TrailingQuestion)
-        try:
-            shell.events.unregister("post_run_cell", self._note)
-        except ValueError:
-            pass
+        for hook in (self._note, self._names_came):
+            with suppress(ValueError):
+                shell.events.unregister("post_run_cell", hook)
         for kind, table in self.magics.magics.items():
             for name, magic in table.items():
                 if shell.magics_manager.magics[kind].get(name) is magic:
@@ -223,6 +224,14 @@ class Session:
                 if filename in linecache.cache:
                     self.ledger.note_cell(source, filename, self.shell.user_ns, f"In[{number}]")
                     return
+
+    def _names_came(self, result: Any) -> None:
+        """After each cell: activities that wait for names of the notebook try again. Only a hint; the next definition does it too."""
+        mine: Any = self.shell.user_ns.get("lab")
+        lab = mine if _is_open_lab(mine) else self._lab
+        if lab is not None and not lab.closed:
+            with suppress(AionError):
+                lab.names_came()
 
     def _seed_ledger(self) -> None:
         """Remember the cells that ran before the extension was loaded, from IPython's compile cache."""

@@ -236,7 +236,7 @@ class MemoryStore:
         key = (package.workflow_type, package.version)
         kept = self._packages.setdefault(key, package)
         if package.signature:
-            self._packages[key] = replace(kept, signature=package.signature)
+            self._packages[key] = replace(kept, document=package.document, signature=package.signature)
 
     def package(self, workflow_type: str, version: str) -> StoredPackage | None:
         return self._packages.get((workflow_type, version))

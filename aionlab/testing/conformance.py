@@ -503,10 +503,10 @@ class EventStoreConformance:
         store.save_package(StoredPackage("order", "v1", b"changed", Micros(9)))
         assert store.package("order", "v1") == old
         store.save_package(StoredPackage("order", "v1", b"changed", Micros(9), "mine"))
-        assert store.packages() == [replace(old, signature="mine"), new, other]
+        assert store.packages() == [replace(old, document=b"changed", signature="mine"), new, other]
         store.save_package(StoredPackage("order", "v1", b"changed", Micros(9), "theirs"))
-        store.save_package(StoredPackage("order", "v1", b"changed", Micros(9)))
-        signed = replace(old, signature="theirs")
+        store.save_package(StoredPackage("order", "v1", b"unsigned", Micros(9)))
+        signed = replace(old, document=b"changed", signature="theirs")
         assert store.package("order", "v1") == signed
         assert store.packages() == [signed, new, other]
         assert store.packages("ship") == [other]

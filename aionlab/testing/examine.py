@@ -423,8 +423,8 @@ def check_mutant(history: Sequence[Recorded], mutant: Block) -> str:
 class Examination:
     """All that is done with one seed."""
 
-    def __init__(self, seed: int, open_store: OpenStore | None = None, reopen: bool = False, thorough: bool = False) -> None:
-        """`open_store` gives an empty store each time; with `reopen` it gives the same one again, as after a crash, until `fresh`."""
+    def __init__(self, seed: int, open_store: OpenStore | None = None, reopen: OpenStore | None = None, thorough: bool = False) -> None:
+        """`open_store` gives an empty store, `reopen` the last one again after a crash; without it a crash leaves the store open."""
         self.seed, self.rng = seed, random.Random(seed)
         self.open_store, self.reopen, self.thorough = open_store or MemoryStore, reopen, thorough
         self.counts: Counter[str] = Counter()
@@ -524,7 +524,7 @@ class Examination:
 
     def _world(self, plan: Plan) -> World:
         store = FaultyStore(self.open_store(), plan)
-        self._world_now = world = World(self.programs, self.seed, store, self.open_store if self.reopen else None, self.deadlines)
+        self._world_now = world = World(self.programs, self.seed, store, self.reopen, self.deadlines)
         return world
 
     def _end(self, world: World) -> None:
@@ -577,7 +577,7 @@ class Examination:
                 raise Broken(f"w{run} differs from its control: {first_difference(expected, found)}")
 
 
-def examine(seed: int, open_store: OpenStore | None = None, reopen: bool = False, thorough: bool = False) -> Counter[str]:
+def examine(seed: int, open_store: OpenStore | None = None, reopen: OpenStore | None = None, thorough: bool = False) -> Counter[str]:
     """Make, play and judge what belongs to a seed; what was counted. Raises Broken, with how to do it again."""
     examination = Examination(seed, open_store, reopen, thorough)
     try:

@@ -54,7 +54,7 @@ class Tree(Shown):
             code_cell(f"<{node.pid}>"),
             state_cell(clip(node.state, 40)),
             cell(clip(node.detail, 120)),
-            cell(restarts(node, self.period)),
+            cell(restarts(node, Micros(node.period) or self.period)),
             cell(since, when(node.started_at)),
         ]
 

@@ -39,7 +39,7 @@ class Handle:
     def result(self, timeout): return "receipt"
     def timeline(self): return "charge ###\\nship     ##"
 class Lab:
-    def runs(self): return [Handle()]
+    def runs(self): return [types.SimpleNamespace(workflow_id="order-1")]
     def get(self, id): return Handle()
 lab = Lab()
 '''
