@@ -1,6 +1,8 @@
 """Rules of the whole suite: needs of the environment, and an account of what was skipped."""
 from __future__ import annotations
 
+import os
+import random
 from collections import Counter
 
 import pytest
@@ -8,6 +10,16 @@ import pytest
 from tests import environment
 
 pytest_plugins = ["pytester"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Parallel workers share a hash seed, another one each time, so that ids made of a set's repr agree between them."""
+    if not hasattr(config, "workerinput"):
+        os.environ.setdefault("PYTHONHASHSEED", str(random.randrange(1, 2**32)))
+
+
+def pytest_report_header() -> str:
+    return f"PYTHONHASHSEED of workers: {os.environ['PYTHONHASHSEED']}"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

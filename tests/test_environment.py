@@ -56,3 +56,14 @@ def test_the_account_counts_skips_of_parallel_workers_too(suite: pytest.Pytester
 def test_a_misspelt_need_is_an_error() -> None:
     with pytest.raises(KeyError):
         environment.requires("chromuim")
+
+
+def test_workers_agree_on_ids_made_of_sets(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_ids="""
+import pytest
+@pytest.mark.parametrize("value", [{"a", "b", "c", "d", "e"}], ids=lambda v: repr(v))
+def test_any(value): pass
+"""
+    )
+    suite.runpytest_subprocess("-p", "no:cacheprovider", "-p", "xdist", "-n", "2", "test_ids.py").assert_outcomes(passed=1)

@@ -42,8 +42,8 @@ class InlineHost:
 
     threaded = False
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, farewell: Callable[[Engine], None] | None = None) -> None:
+        self.engine, self._farewell = engine, farewell
 
     def ask(self, call: Call) -> Call:
         self.engine.submit(call)
@@ -74,7 +74,7 @@ class InlineHost:
         return True
 
     def close(self) -> None:
-        _shut(self.engine)
+        _shut(self.engine, self._farewell)
 
 
 class ThreadHost:
@@ -82,8 +82,9 @@ class ThreadHost:
 
     threaded = True
 
-    def __init__(self, make: Callable[[], Engine], name: str = "aion-engine") -> None:
-        """`make` builds the engine on its own thread; what it raises is raised here."""
+    def __init__(self, make: Callable[[], Engine], farewell: Callable[[Engine], None] | None = None, name: str = "aion-engine") -> None:
+        """`make` builds the engine on its own thread; what it raises is raised here. `farewell` is called there before the store closes."""
+        self._farewell = farewell
         self._stopping = False
         self._pid = os.getpid()
         self.beats = 0
@@ -114,7 +115,7 @@ class ThreadHost:
             engine.turn(engine.wait_seconds())
             if engine.inbox.empty():
                 engine.rest()
-        _shut(engine)
+        _shut(engine, self._farewell)
 
     def ask(self, call: Call) -> Call:
         if os.getpid() != self._pid:
@@ -148,11 +149,15 @@ class ThreadHost:
         _interval(-1)
 
 
-def _shut(engine: Engine) -> None:
-    engine.executor.close()
-    for run in engine.registry:
-        engine.suspend(run)
-    engine.store.close()
+def _shut(engine: Engine, farewell: Callable[[Engine], None] | None) -> None:
+    try:
+        engine.executor.close()
+        for run in engine.registry:
+            engine.suspend(run)
+        if farewell is not None:
+            farewell(engine)
+    finally:
+        engine.store.close()
 
 
 _open_hosts = 0

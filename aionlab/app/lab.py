@@ -33,6 +33,7 @@ from aionlab.views.runs import RunList
 from aionlab.views.timeline import Timeline
 from aionlab.views.tree import Tree
 
+from . import witness
 from .handle import Handle
 from .hosts import Host
 from .interrupts import Hold
@@ -149,7 +150,10 @@ class Lab:
             raise InvalidOption("this lab keeps no secret to trust with: ':memory:' labs are never opened twice")
         for stored in self.call("store", "packages"):
             self.call("sign", stored, signer.sign(stored.document))
-        count = self.call("retry_waiting")
+        store: Any = self.host.engine.store
+        if self.path != ":memory:":
+            self.call("store", "set_meta", witness.KEY, witness.text(store, signer, store.epoch, "open"))
+        count = self.call("trust")
         return f"trusted: {count} run{'s' if count != 1 else ''} come{'s' if count == 1 else ''} back"
 
     def names_came(self) -> None:
@@ -243,7 +247,8 @@ class Lab:
 
     def _may_write(self) -> None:
         if self.readonly:
-            raise StoreReadOnly(f"{os.path.basename(self.path)} belongs to {self.owner}; this lab only looks on")
+            belongs = self.owner.removeprefix("nobody: ") if self.owner.startswith("nobody: ") else f"{os.path.basename(self.path)} belongs to {self.owner}"
+            raise StoreReadOnly(f"{belongs}; this lab only looks on")
 
     # --- verbs ----------------------------------------------------------------------------------------------------------
 

@@ -40,8 +40,12 @@ class Signer:
     def sign(self, document: bytes) -> str:
         return trust.sign(self._secret, self._uuid, document)
 
+    def signed(self, document: bytes, signature: str) -> bool:
+        """Whether the signature is this user's, of these bytes."""
+        return bool(signature) and trust.verify(self._secret, self._uuid, document, signature)
+
     def trusts(self, package: StoredPackage) -> bool:
-        return bool(package.signature) and trust.verify(self._secret, self._uuid, package.document, package.signature)
+        return self.signed(package.document, package.signature)
 
 
 class NamedActivity(Activity[..., Any]):
@@ -116,15 +120,15 @@ class Library:
 
     # --- loading --------------------------------------------------------------------------------------------------------
 
-    def loader(self, store: EventStore, where: str) -> Callable[[str, str], Code]:
-        """How the engine gets code that is only in the store: rebuilt when trusted; otherwise NotRunnable says what to do."""
+    def loader(self, store: EventStore, untrusted: str) -> Callable[[str, str], Code]:
+        """How the engine gets code that is only in the store: rebuilt when trusted; otherwise NotRunnable says what to do (`untrusted`)."""
 
         def load(workflow_type: str, version: str) -> Code:
             stored = store.package(workflow_type, version)
             if stored is None:
                 raise WorkflowNotFound(workflow_type, version, tuple(sorted(store.routes())))
             if self.signer is None or not self.signer.trusts(stored):
-                raise NotRunnable(f"trust: {where} was last written elsewhere; `%aion code {workflow_type}` to read, `%aion trust` to run")
+                raise NotRunnable(untrusted)
             package = Package.from_document(stored.document)
             built = self._built.get((workflow_type, version))
             if built is None:

@@ -23,6 +23,8 @@ def lab(options: argparse.Namespace) -> int:
         return 1
     folder: Path = options.folder or (Path("notebooks") if Path("notebooks").is_dir() else Path())
     command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", str(folder)]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # the usual user of a container; the server listens on loopback, with a token
     if options.no_browser:
         command.append("--no-browser")
     sys.stdout.flush()

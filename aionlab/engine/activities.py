@@ -24,8 +24,9 @@ class Flight(NamedTuple):
 
 
 def begin(engine: Engine, run: LiveRun, opened: OpenActivity) -> None:
-    """Record the next attempt and hand it to the executor after the commit. Nothing is dispatched while the run is paused."""
-    if run.status is not Status.RUNNING:
+    """Record the next attempt and hand it to the executor after the commit. Nothing is dispatched while the run is paused, or waits for
+    trust or code."""
+    if run.status is not Status.RUNNING or run.waits_for:
         return
     scheduled = opened.scheduled
     number, attempt = scheduled.activity_id, opened.attempt + 1

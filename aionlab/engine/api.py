@@ -38,6 +38,7 @@ VERBS: Final[dict[str, Callable[..., Any]]] = {
     "keep_activity": defining.keep_activity,
     "sign": defining.sign,
     "retry_waiting": defining.retry_waiting,
+    "trust": defining.trust,
     "feed": activities.feed,
     "register_attribute": defining.register_attribute,
     "store": defining.store_call,

@@ -26,12 +26,11 @@ from aionlab.core.errors import (
     SequenceConflict,
     StoreError,
     StoreUnavailable,
-    UnknownEventKind,
     WorkflowNotFound,
 )
 from aionlab.core.events import Recorded
 from aionlab.core.ids import Ids, RunId, WorkflowId
-from aionlab.core.ports import ActivityExecutor, EventStore, Finished, Listener, Run
+from aionlab.core.ports import ActivityExecutor, EventStore, Finished, Listener, Missing, Run
 from aionlab.core.status import Status
 from aionlab.replay.process import Process
 from aionlab.replay.pythons import HERE, replays_here
@@ -43,7 +42,7 @@ from .call import Call
 from .catalog import Catalog, Loader, NotRunnable
 from .faults import Faults
 from .registry import Registry
-from .run import LiveRun, Recorder
+from .run import UNREADABLE, LiveRun, Recorder
 from .supervision import SupervisionTree
 from .timers import Timers
 from .turn import Message, Turn
@@ -51,8 +50,6 @@ from .turn import Message, Turn
 log = logging.getLogger("aionlab.engine")
 GATHER = 20_000
 """Messages taken in one turn at most."""
-UNREADABLE = (UnknownEventKind, IllegalEvent, ValueError, TypeError, LookupError)
-"""What a history raises that is damaged, or was written by a newer aionlab."""
 
 
 class Engine:
@@ -75,6 +72,8 @@ class Engine:
         """(run key, activity id) → the attempt an executor is running."""
         self.starved: dict[tuple[int, int], tuple[str, ...]] = {}
         """Attempts that wait for names to be defined in this kernel."""
+        self.bar = ""
+        """Why runs that were recorded before this engine may not go on here; empty when they may."""
         self.halted = ""
         self.fenced = False
         self.turns = self.commits = self.events = 0
@@ -97,6 +96,7 @@ class Engine:
         self._ready: deque[Any] = deque()
         heads = store.heads()
         self._workflow_keys, self._run_keys = heads.workflow_key, heads.run_key
+        self._found = heads.run_key
 
     # --- driving --------------------------------------------------------------------------------------------------------
 
@@ -288,7 +288,7 @@ class Engine:
             self._drop(run)
         self._lost |= turn.touched
         self.timers.put_back(turn.fired)
-        if isinstance(error, StoreError) and not isinstance(error, IllegalEvent):
+        if isinstance(error, StoreError) and not isinstance(error, IllegalEvent | BadBatch | SequenceConflict):
             self.halted = str(error) or type(error).__name__
             self.fenced = self.fenced or isinstance(error, Fenced)
         if isinstance(error, StoreUnavailable) and self._landed(turn):
@@ -336,7 +336,10 @@ class Engine:
         culprit = at if isinstance(at, LiveRun) else None if isinstance(at, Call) else self.registry.by_key(at.run_key)
         if culprit is not None:
             culprit.stuck = error
+            self._drop(culprit)
             self._lost[culprit.key] = culprit
+            if isinstance(at, Finished | Missing):
+                self.in_flight.pop((at.run_key, at.activity_id), None)
             self._homeless = deque(run for run in self._homeless if run is not culprit)
         return {place for place, (message, _) in enumerate(turn.taken) if message is at}
 
@@ -524,6 +527,8 @@ class Engine:
     def rebuild(self, run: LiveRun, history: list[Recorded]) -> Rebuilt:
         if run.started is not None and not replays_here(run.started.python):
             raise NotRunnable(f"Python {run.started.python}, under which it was recorded: asyncio orders requests differently in {HERE}")
+        if self.bar and run.key <= self._found:
+            raise NotRunnable(self.bar)
         self.catalog.resolve(run.row.workflow_type, run.row.version)
         return rebuild(lambda trace: self.new_process(run, trace), history)
 
@@ -547,9 +552,26 @@ class Engine:
     def revive(self, run: LiveRun, history: list[Recorded] | None) -> None:
         """Everything an open run has going: its timers, the attempts that should be running, and its process where it can have one."""
         self.timers.arm_all(run)
-        activities.resume(self, run)
         if history is not None and run.stuck is None:
+            run.waits_for = self._barred(run)
+            activities.resume(self, run)
             self.make_resident(run, history)
+
+    def _barred(self, run: LiveRun) -> str:
+        """What the run waits for before anything of it may go on here, its activities included; empty when nothing is in its way."""
+        if self.bar and run.key <= self._found:
+            return self.bar
+        try:
+            self.catalog.resolve(run.row.workflow_type, run.row.version)
+        except NotRunnable as error:
+            return error.why
+        except WorkflowNotFound:
+            return f"code of {run.row.workflow_type} ({run.row.version[:7]})"
+        except StoreError:
+            raise
+        except Exception:
+            log.debug("code of %s cannot be loaded; bringing the run to memory will say why", run.workflow_id, exc_info=True)
+        return ""
 
     def adopt(self, row: Run, why: BaseException) -> LiveRun:
         """An open run that is not in memory, in memory but stuck: what is sent to it is recorded and waits."""

@@ -8,7 +8,7 @@ from aionlab.core.errors import IllegalEvent, StoreError, UnknownEventKind
 from aionlab.core.events import Recorded
 from aionlab.core.ports import Run
 
-from .run import LiveRun, Recorder
+from .run import UNREADABLE, LiveRun, Recorder
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -37,11 +37,15 @@ def _recover_one(engine: Engine, row: Run, head: int, history: list[Recorded] | 
     if engine.registry.by_key(row.key) is not None:
         return
     run = engine.turn_now.at = LiveRun(row, Recorder(row.workflow_id, row.workflow_key, head))
+    engine.registry.insert(run)
     if history is None:
         history = engine.recall(run)
     else:
-        run.refold(history)
-    engine.registry.insert(run)
+        try:
+            run.refold(history)
+        except UNREADABLE as error:
+            run.unreadable(error)
+            history = None
     if history is None:
         log.error("%s (run %s) could not be recovered and is skipped: %s", row.workflow_id, row.run_id, run.stuck)
     engine.revive(run, history)

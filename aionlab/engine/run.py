@@ -8,12 +8,17 @@ from typing import Any
 
 from aionlab.core import events as e
 from aionlab.core.clock import Micros
+from aionlab.core.errors import IllegalEvent, UnknownEventKind
 from aionlab.core.events import Recorded, is_fact
 from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.jsontext import loads
 from aionlab.core.ports import Run
 from aionlab.core.status import Status, after
 from aionlab.replay.process import Process
+
+
+UNREADABLE = (UnknownEventKind, IllegalEvent, ValueError, TypeError, LookupError)
+"""What reading or folding a history raises that is damaged, or was written by a newer aionlab."""
 
 
 class Recorder:

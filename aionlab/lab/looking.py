@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from aionlab.core.durations import micros
+from aionlab.views.eventlist import EventList
 
 from . import waiting
 from .errors import LineError
@@ -32,14 +33,14 @@ def runs(ask: Request) -> Any:
     "events", ID,
     options=(
         Option("compact", "one line for each event (the default)", "flag"),
-        Option("full", "every field of every event", "flag"),
+        Option("full", "every field of every event, as a frame", "flag"),
         Option("json", "the history as JSON text", "flag"),
         RUN,
     ),
     example="%events o-1 --compact",
 )
 def events(ask: Request) -> Any:
-    """The history of a workflow id, as a table or as JSON.
+    """The history of a workflow id, as a list (its `to_frame()` is the frame), as a wide frame or as JSON.
 
     Of all its runs, unless the id is a handle or --run names one.
     """
@@ -51,7 +52,10 @@ def events(ask: Request) -> Any:
         from aionlab.app.history import History
 
         return Note(History(*ask.lab.call("history", handle.id, run_id)).to_json())
-    return ask.lab.events(handle.id, run_id=run_id, full=chosen == ["full"])
+    if chosen == ["full"]:
+        return ask.lab.events(handle.id, run_id=run_id, full=True)
+    _, recorded = ask.lab.call("history", handle.id, run_id)
+    return EventList(tuple(recorded))
 
 
 @verb("timeline", ID, options=(RUN,), example="%timeline o-1")

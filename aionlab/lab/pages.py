@@ -1,9 +1,6 @@
 """Text as a cell's value: a line that says what happened, or a page of help."""
 from __future__ import annotations
 
-import html
-from typing import Any
-
 
 class Note:
     """A line (or a page) of text that is shown when it is a cell's value and silenced by a final `;`."""
@@ -21,9 +18,6 @@ class Note:
 
     def __hash__(self) -> int:
         return hash(self.text)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": self.text, "text/html": f"<pre>{html.escape(self.text)}</pre>"}
 
 
 def columns(rows: list[tuple[str, str]], indent: str = "  ", gap: int = 2, widest: int = 44) -> str:

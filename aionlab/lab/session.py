@@ -244,6 +244,8 @@ class Session:
 def observing(lab: Lab) -> str:
     """The line for a notebook whose file another kernel owns."""
     path = Path(str(lab.path))
+    if str(lab.owner).startswith("nobody: "):
+        return f"{str(lab.owner).removeprefix('nobody: ')}; this notebook looks on: `%aion open {free_name(path)}` for a lab of its own"
     return f"{path.name} belongs to {lab.owner}; this notebook looks on: `%aion open {free_name(path)}` or `%aion takeover`"
 
 

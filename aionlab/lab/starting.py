@@ -7,7 +7,7 @@ from typing import Any
 from aionlab.app.interrupts import Hold
 from aionlab.core.errors import RunNotFound
 
-from . import cells, grammar
+from . import cells, grammar, waiting
 from .errors import LineError
 from .grammar import Call, Option, Slot, Text
 from .verbs import Request, verb
@@ -112,6 +112,7 @@ def _start(ask: Request, definition: Any, call: Call) -> Any:
     if existing is not None and not existing.status.closed:
         existing.terminate("restarted by %start --restart")
     with Hold() as hold:
+        hold.wake = waiting.stop  # before the start is handed in the engine is asked for the code; that wait may be long
         try:
             handle = ask.lab.start(definition, *args, **{k: v for k, v in options.items() if v is not None}, **kwargs)
         except KeyboardInterrupt as stop:

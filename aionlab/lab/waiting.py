@@ -5,10 +5,13 @@ get a voice: after a while one line says what the run waits for, and an interrup
 """
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from aionlab.app.hosts import ThreadHost
 from aionlab.core.errors import ResultTimeout
 
 from .errors import NotSettled
@@ -60,6 +63,15 @@ def settle(lab: Lab, timeout: float | None, notice: Notice) -> None:
     except KeyboardInterrupt as stop:
         stop.args = ("the wait stopped; the runs go on",)
         raise
+
+
+def stop() -> None:
+    """End the wait the main thread is in; what it does between waits goes on. For a signal handler that holds interrupts back."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code is ThreadHost.wait.__code__:
+            raise KeyboardInterrupt
+        frame = frame.f_back
 
 
 def line(workflow_id: str, waiting_for: str) -> str:

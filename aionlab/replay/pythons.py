@@ -17,5 +17,4 @@ def replays_here(recorded: str) -> bool:
 
 
 def _side(python: str) -> bool:
-    major, _, minor = python.partition(".")
-    return (int(major), int(minor)) >= (3, 12)
+    return tuple(int(part) for part in python.split(".")[:2] if part.isdigit()) >= (3, 12)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import weakref
+from collections.abc import Callable
 from typing import NamedTuple
 
 from aionlab.core.clock import Micros
@@ -54,21 +55,25 @@ class Lease:
         Raises StoreLocked, naming the owner, when somebody else does; with `takeover`, puts a lock of its own in its place.
         """
         lock = path + ".lock"
-        try:
-            fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreUnavailable(f"{lock} cannot be opened: {error.strerror}") from error
-        if _lock(fd):
-            _write(fd, who)
-            return cls(path, fd)
+        while True:
+            try:
+                fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise StoreUnavailable(f"{lock} cannot be opened: {error.strerror}") from error
+            if not _lock(fd):
+                break
+            if _current(lock, fd):
+                _write(fd, who)
+                return cls(path, fd)
+            os.close(fd)  # its owner removed it in between
         owner = _read(fd)
         os.close(fd)
         if not takeover:
             raise StoreLocked(path, owner)
         return cls(path, _replace(lock, who))
 
-    def claim(self, db: sqlite3.Connection) -> int:
-        """The next epoch of the database, from now on this lease's.
+    def claim(self, db: sqlite3.Connection, also: Callable[[int], None] | None = None) -> int:
+        """The next epoch of the database, from now on this lease's. `also` is called with it, in the same transaction.
 
         Raises StoreLocked when the lock was taken over meanwhile.
         """
@@ -78,6 +83,8 @@ class Lease:
                 raise StoreLocked(self.path, self.owner() or "another process")
             db.execute("UPDATE owner SET epoch = epoch + 1 WHERE one = 1")
             (self.epoch,) = db.execute("SELECT epoch FROM owner WHERE one = 1").fetchone()
+            if also is not None:
+                also(self.epoch)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -90,7 +97,7 @@ class Lease:
         return owner_of(self.path)
 
     def release(self, forget: bool = False) -> None:
-        """Let go of the lock; with `forget` also of its file."""
+        """Let go of the lock; with `forget` also of its file, when it is still this one."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             if forget and _current(self.path + ".lock", fd):

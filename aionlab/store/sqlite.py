@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from aionlab.core.errors import NotOurDatabase, SequenceConflict, StoreError
@@ -56,6 +58,7 @@ class SqliteStore(Histories, Packages):
         takeover: bool = False,
         readonly: bool = False,
         synchronous: Synchronous = "FULL",
+        on_claim: Callable[[SqliteStore, int], None] | None = None,
     ) -> SqliteStore:
         """Open the database at `path`, making it when there is none (or an empty file).
 
@@ -63,6 +66,8 @@ class SqliteStore(Histories, Packages):
         nobody is kept out and the current epoch is used. A file that cannot be written, or that a newer aionlab wrote, opens
         with `readonly` set and the `reason` given. Raises StoreLocked, NotOurDatabase, StoreReadOnly (no file, and none can be
         made), StoreUnavailable.
+
+        `on_claim(store, epoch)` may write facts about the lab in the transaction that claims the lease.
         """
         name = os.fspath(path)
         if name != MEMORY:
@@ -82,7 +87,7 @@ class SqliteStore(Histories, Packages):
         store = cls(name, opened, lease)
         try:
             if lease is not None:
-                store.epoch = lease.claim(store._db)
+                store.epoch = lease.claim(store._db, None if on_claim is None else partial(on_claim, store))
             elif not store.readonly:
                 ((store.epoch,),) = store._rows("SELECT epoch FROM owner WHERE one = 1")
         except BaseException as error:
@@ -187,6 +192,28 @@ class SqliteStore(Histories, Packages):
                 with suppress(StoreError):  # the batch is committed; the next one will say what is wrong
                     self.checkpoint()
 
+    def claimed(self) -> int:
+        """The epoch of the last owner."""
+        ((epoch,),) = self._rows("SELECT epoch FROM owner WHERE one = 1")
+        return int(epoch)
+
+    def digest(self) -> str:
+        """A hash of the open runs and their events, which is all that is ever replayed unasked."""
+        hashed = blake2b(digest_size=16)
+        for row in self._rows(
+            """SELECT run.key, workflow.id, run.run_id, run.workflow_type, run.version, run.status, run.first_seq FROM run
+            JOIN workflow ON workflow.key = run.workflow WHERE run.status IN ('Running', 'Paused') ORDER BY run.key"""
+        ):
+            hashed.update(repr(row).encode())
+        with self._lock:
+            for row in self._db.execute(
+                """SELECT event.id, run.key, at, code, flags, ref, data, payload FROM run CROSS JOIN event ON
+                event.id BETWEEN run.workflow << 32 | run.first_seq AND run.workflow << 32 | 4294967295 AND event.run = run.key
+                WHERE run.status IN ('Running', 'Paused') ORDER BY run.key, event.id"""
+            ):
+                hashed.update(repr(row).encode())
+        return hashed.hexdigest()
+
     def verify(self) -> list[str]:
         """What is wrong with the database, a sentence each. Reads all of it."""
         damage = [row[0] for row in self._rows("PRAGMA integrity_check")]
@@ -238,7 +265,7 @@ class SqliteStore(Histories, Packages):
         self._closed = True
         self._db.close()
         if self.lease is not None:
-            self.lease.release()
+            self.lease.release(forget=True)
 
     def __repr__(self) -> str:
         return f"SqliteStore({self.path!r}{', readonly' if self.readonly else ''}{', closed' if self._closed else ''})"

@@ -425,7 +425,7 @@ class Examination:
 
     def __init__(self, seed: int, open_store: OpenStore | None = None, reopen: OpenStore | None = None, thorough: bool = False) -> None:
         """`open_store` gives an empty store, `reopen` the last one again after a crash; without it a crash leaves the store open."""
-        self.seed, self.rng = seed, random.Random(seed)
+        self.seed, self.rng, self.judging = seed, random.Random(seed), random.Random(~seed)
         self.open_store, self.reopen, self.thorough = open_store or MemoryStore, reopen, thorough
         self.counts: Counter[str] = Counter()
 
@@ -462,9 +462,9 @@ class Examination:
         self.counts["events"] += len(history)
         if verdict.why or verdict.arguments:
             raise Broken(f"the history is not what the code asks for: {verdict.why or verdict.differs}")
-        self.counts += check_prefixes(history, verdict, self.rng, None if self.thorough else 4)
+        self.counts += check_prefixes(history, verdict, self.judging, None if self.thorough else 4)
         for _ in range(8 if self.thorough else 2):
-            self.counts[check_mutant(history, mutate(program, self.rng))] += 1
+            self.counts[check_mutant(history, mutate(program, self.judging))] += 1
 
     # --- variants
 
@@ -562,7 +562,7 @@ class Examination:
             verdict = judge(interpret, history, VALUES)
             if verdict.why or verdict.arguments:
                 raise Broken(f"w{run}: the history is not what the code asks for: {verdict.why or verdict.differs}")
-            self.counts += check_prefixes(history, verdict, self.rng, None if self.thorough else 3)
+            self.counts += check_prefixes(history, verdict, self.judging, None if self.thorough else 3)
             self.counts["events"] += len(history)
         for workflow_id, n in world.acknowledged:
             payload = VALUES.encode(n)

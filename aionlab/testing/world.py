@@ -87,12 +87,12 @@ class SeededIds:
 class HeldAttempts:
     """An executor that keeps every attempt until the script lets it end."""
 
-    def __init__(self, recorded_result: Callable[[Attempt], bool]) -> None:
+    def __init__(self, log: Callable[[WorkflowId], list[Recorded]]) -> None:
         self.held: dict[tuple[int, int], Attempt] = {}
         self.withdrawn: dict[tuple[int, int], Attempt] = {}
         self.reported: dict[tuple[int, int], Attempt] = {}
         self.wrongs: list[str] = []
-        self._recorded_result = recorded_result
+        self._log = log
 
     def submit(self, attempt: Attempt, done: Callable[[Finished | Missing], None]) -> None:
         key = (attempt.run_key, attempt.activity_id)
@@ -101,7 +101,10 @@ class HeldAttempts:
             self.wrongs.append(f"{name} is dispatched (attempt {attempt.attempt}) while attempt {self.held[key].attempt} runs")
         if key in self.reported and self.reported[key].attempt != attempt.attempt and attempt.activity_type not in ("flaky", "slow"):
             self.wrongs.append(f"{name} is dispatched again although its end was reported")
-        if self._recorded_result(attempt):
+        events = [recorded.event for recorded in self._log(attempt.workflow_id)]
+        if e.ActivityStarted(attempt.activity_id, attempt.attempt) not in events:
+            self.wrongs.append(f"{name} is dispatched before its attempt {attempt.attempt} is recorded")
+        if any(isinstance(event, e.ActivityCompleted) and event.activity_id == attempt.activity_id for event in events):
             self.wrongs.append(f"{name} is dispatched although its result is recorded")
         self.held[key] = attempt
         self.withdrawn.pop(key, None)
@@ -135,7 +138,7 @@ class World:
     # --- life and death of the engine
 
     def open(self) -> None:
-        self.executor = HeldAttempts(self._result_is_recorded)
+        self.executor = HeldAttempts(self._log)
         while True:
             try:
                 self.engine = Engine(self.store, self.clock, self.ids, self.executor, VERBS, load=lambda name, version: self.codes[name])
@@ -186,11 +189,6 @@ class World:
     def status(self, run: int) -> Status | None:
         row = self.store.inner.run(self.name(run))
         return None if row is None else row.status
-
-    def _result_is_recorded(self, attempt: Attempt) -> bool:
-        return any(
-            isinstance(r.event, e.ActivityCompleted) and r.event.activity_id == attempt.activity_id for r in self._log(attempt.workflow_id)
-        )
 
     @property
     def quiet(self) -> bool:
@@ -327,6 +325,8 @@ class World:
         """After a crash: whether the log shows the op, or it need not be done again."""
         if op[0] in ("time", "kill", "suspend", "late"):
             return True
+        if op[0] == "signal" and op[4]:
+            return False  # a key makes it safe to send again without looking
         if op[0] in ("done", "twice"):
             live = self.live(op[1])
             return live is None or not live.activities or op[2] not in live.activities or live.activities[op[2]].next_attempt_at is not None
@@ -343,7 +343,7 @@ class World:
             self.counts["errors"] += 1
             if isinstance(error, StoreFull) and times:
                 raise Broken(f"{op}: the caller was told that nothing was written, and the log shows it") from error
-            return times > 0
+            return times > 0 and not (op[0] == "signal" and op[4])
         except AionError:
             return True
         if op[0] in ("signal", "start") and times != 1:

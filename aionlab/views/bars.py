@@ -70,15 +70,6 @@ class Row(NamedTuple):
         return self.length + (f" ×{self.attempts}" if self.attempts > 1 else "")
 
 
-def kept(rows: list[Row], most: int) -> tuple[list[Row | None], int]:
-    """The rows to draw, with None where the middle is left out, and how many that leaves out."""
-    if len(rows) <= most:
-        return list(rows), 0
-    tail = most // 4
-    hidden = len(rows) - most
-    return [*rows[: most - tail], None, *rows[len(rows) - tail :]], hidden
-
-
 def rows(span: Span, groups: Iterable[Group], end: Micros, waiting_for: str) -> Iterable[Row]:
     for since, until in span.paused:
         stop = end if until is None else until
@@ -161,6 +152,11 @@ class Picture(NamedTuple):
     def awaits(self) -> str:
         """What the run waits for, "" when it does not wait."""
         return next((row.title for row in self.rows if row is not None and row.id == "awaits"), "")
+
+    @property
+    def open(self) -> bool:
+        """Whether something goes on beyond the end of the axis."""
+        return any(piece.open for row in self.rows if row is not None for piece in row.pieces)
 
     @property
     def kinds(self) -> list[str]:

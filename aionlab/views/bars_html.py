@@ -10,21 +10,24 @@ from .palette import GREEN, GREY, MONO, RED, RULE, SMALL, VIOLET, look, muted, s
 from .scale import Scale
 from .text import counted, label, short, when
 
+_TABLE = "border-collapse:collapse;border:none;margin:0;width:100%;table-layout:auto;font-size:13px;line-height:1.2"
 _TD = "padding:1px 10px 1px 0;text-align:left;vertical-align:middle;border:none;white-space:nowrap"
 _MARK_TD = _TD.replace("10px", "5px")
-_BAR_TD = "padding:1px 0;vertical-align:middle;border:none;width:100%;min-width:110px"
+_BAR_TD = "padding:0;text-align:left;vertical-align:middle;border:none;width:100%"
 _NUMBER_TD = "padding:1px 0 1px 10px;text-align:right;vertical-align:middle;border:none;white-space:nowrap"
+_LANE = "position:relative;height:18px;min-width:100px"
 _PLAIN = "background:transparent"
-_BAND = "rgba(128,128,128,0.13)"
-_CENTRED = "text-align:center;overflow:hidden;white-space:nowrap;font-size:85%"
+_BAND = "rgba(128,128,128,0.12)"
+_EDGE = f"border-right:2px dotted {GREY}"
+_CENTRED = "text-align:center;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;font-size:11px;line-height:18px"
 _SWATCH = "border-radius:2px;margin:0 5px 0 0;vertical-align:middle"
 
 
 def element(picture: Picture) -> Element:
     """The timeline as HTML."""
     span = picture.span
-    lane = "position:relative;height:14px" + _bands(picture.axis)
-    body = [_axis(picture.axis)]
+    lane = _LANE + _bands(picture.axis) + (f";{_EDGE}" if picture.open else "")
+    body = [_axis(picture.axis, lane)]
     for row in picture.rows:
         body.append(_left_out(picture.hidden) if row is None else _row(row, picture.axis, lane))
     outcomes = ((picture.awaits, "awaits", VIOLET), (span.failure, "failure", RED), (span.result, "result", GREEN))
@@ -37,7 +40,7 @@ def element(picture: Picture) -> Element:
             "  ",
             state(str(span.status)),
             "  ",
-            picture.length,
+            muted(picture.length),
             style="font-size:14px;white-space:pre-wrap",
         ),
         h(
@@ -45,11 +48,7 @@ def element(picture: Picture) -> Element:
             f"run {label(span.run_id, 200)}  {short(span.version)}  {when(span.started_at)}",
             style=f"color:{GREY};{SMALL};margin:0 0 4px 0;white-space:pre-wrap",
         ),
-        h(
-            "table",
-            h("tbody", body),
-            style="border-collapse:collapse;border:none;margin:0;width:100%;font-size:13px;line-height:1.3",
-        ),
+        h("table", h("tbody", body), style=_TABLE),
         [_outcome(said, what, colour) for said, what, colour in outcomes if said],
         _legend(picture),
         style="overflow-x:auto;margin:2px 0;text-align:left;max-width:1100px",
@@ -97,20 +96,19 @@ def _bands(axis: Scale) -> str:
     return f";background:linear-gradient(90deg,{','.join(stops)})"
 
 
-def _axis(axis: Scale) -> Element:
+def _axis(axis: Scale, lane: str) -> Element:
     marks: list[Element] = []
     for one in axis.stretches:
         share = one.right - one.left
         place = f"position:absolute;top:0;left:{_percent(one.left)};width:{_percent(share)};{_CENTRED}"
         if one.folded:
-            marks.append(h("span", one.label, style=place, title=f"{one.label} of idle time, folded"))
-        elif share > 0.15:
+            marks.append(h("span", f"⋯ {one.label} ⋯", style=place, title=f"{one.label}, not to scale"))
+        elif share > 0.12:
             marks.append(h("span", one.label, style=place, title=f"{when(Micros(one.start))} … {when(Micros(one.end))}"))
-    lane = h("div", marks, style=f"position:relative;height:16px;color:{GREY}")
     return h(
         "tr",
         h("td", colspan=3, style=_TD),
-        h("td", lane, style=_BAR_TD),
+        h("td", h("div", marks, style=f"{lane};color:{GREY}"), style=_BAR_TD),
         h("td", style=_NUMBER_TD),
         style=f"{_PLAIN};border-bottom:1px solid {RULE}",
     )
@@ -132,10 +130,9 @@ def _row(row: Row, axis: Scale, lane: str) -> Element:
 def _segment(piece: Piece, axis: Scale) -> Element:
     left, right = axis.at(piece.start), axis.at(piece.end)
     kind = KINDS[piece.kind]
-    shape = "top:4px;height:6px" if kind.hatched else "top:0;height:14px" if piece.kind == "signal" else "top:2px;height:10px"
+    shape = "top:6px;height:6px" if kind.hatched else "top:2px;height:14px" if piece.kind == "signal" else "top:4px;height:10px"
     place = f"position:absolute;left:{_percent(min(left, 0.994))};width:{_percent(right - left)};min-width:3px;border-radius:2px"
-    edge = f";border-right:3px dotted {GREY}" if piece.open else ""
-    return h("span", style=f"{place};{shape};{fill(kind)}{edge}", title=piece.title + ("\nstill open" if piece.open else ""))
+    return h("span", style=f"{place};{shape};{fill(kind)}", title=piece.title + ("\nstill open" if piece.open else ""))
 
 
 def _legend(picture: Picture) -> Element | None:
@@ -146,8 +143,11 @@ def _legend(picture: Picture) -> Element | None:
         wide, tall = ("3px", "12px") if name == "signal" else ("16px", "6px") if kind.hatched else ("16px", "10px")
         box = f"display:inline-block;width:{wide};height:{tall};{_SWATCH};{fill(kind)}"
         entries.append(h("span", h("span", style=box), kind.word, style=entry))
+    if picture.open:
+        box = f"display:inline-block;width:0;height:12px;{_SWATCH};{_EDGE}"
+        entries.append(h("span", h("span", style=box), "still open", style=entry))
     if picture.axis.folds:
         box = f"display:inline-block;width:16px;height:12px;{_SWATCH};background:{_BAND}"
-        said = "idle, folded: " + ", ".join(fold.label for fold in picture.axis.folds)
+        said = "not to scale: " + ", ".join(fold.label for fold in picture.axis.folds)
         entries.append(h("span", h("span", style=box), said, style=entry))
     return h("div", entries, style=f"color:{GREY};{SMALL};margin:5px 0 0 0") if entries else None

@@ -79,7 +79,7 @@ def _legend(picture: Picture, y: int) -> list[Element]:
         found += [s("rect", x=_n(x), y=y - 8, width=14, height=8, rx=2, fill=_fill(name)), _say(x + 19, y, kind.word, 10, GREY)]
         x += 32 + 6 * len(kind.word)
     if picture.axis.folds:
-        said = "idle, folded: " + ", ".join(fold.label for fold in picture.axis.folds)
+        said = "not to scale: " + ", ".join(fold.label for fold in picture.axis.folds)
         found += [
             s("rect", x=_n(x), y=y - 10, width=14, height=12, fill=GREY, fill_opacity=0.12),
             _say(x + 19, y, said, 10, GREY),

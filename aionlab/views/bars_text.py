@@ -80,7 +80,7 @@ def _legend(rows: Sequence[Row], axis: Scale, cells: int) -> list[str]:
     chars = {KINDS[piece.kind].char for piece in pieces}
     parts = [f"{char} {word}" for char, word in _WORDS.items() if char in chars]
     parts += ["→ still open"] if any(piece.open for piece in pieces) else []
-    parts += ["‹⋯› idle, folded: " + ", ".join(fold.label for fold in axis.folds)] if axis.folds else []
+    parts += ["‹⋯› not to scale: " + ", ".join(fold.label for fold in axis.folds)] if axis.folds else []
     found: list[str] = []
     for part in parts:
         if found and width(found[-1]) + width(part) + 5 <= cells:

@@ -15,9 +15,9 @@ from aionlab.core.snapshots import Entry
 
 from .bundle import Shown
 from .detail import about, carried, kind
-from .document import Document, cell, code_cell, facts, grid, heading, listing, note, stacked, titled
+from .document import Document, cell, code_cell, code_note, facts, grid, heading, listing, note, stacked, titled
 from .groups import Span, story
-from .palette import GREEN, RED
+from .palette import RED
 from .preview import failure_line, masked, preview
 from .runs import attributes_line
 from .text import block, clip, counted, label, lasted, short, when
@@ -84,7 +84,7 @@ class RunCard(Shown):
             return None
         span: Span = told[-1]
         if span.result:
-            return titled("result", note(span.result, GREEN))
+            return titled("result", code_note(span.result))
         last = events[-1].event
         return failed(last.error) if isinstance(last, WorkflowFailed) else None
 

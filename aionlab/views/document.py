@@ -7,13 +7,15 @@ cannot be in one form and missing from the other. Blocks take text that is alrea
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .html import Element, h
 from .palette import GREY, MONO, RULE, SMALL, SURFACE, look, muted, state
-from .text import columns, pad, width
+from .text import columns, label, pad, width
 
-_TABLE = "border-collapse:collapse;border:none;margin:0;font-size:13px;line-height:1.4"
+_T = TypeVar("_T")
+
+_TABLE = "border-collapse:collapse;border:none;margin:0;table-layout:auto;font-size:13px;line-height:1.4"
 _TD = "padding:2px 14px 2px 0;text-align:left;vertical-align:top;border:none"
 _TD_RIGHT = "padding:2px 14px 2px 0;text-align:right;vertical-align:top;border:none;white-space:nowrap"
 _LABEL = f"font-weight:600;color:{GREY};white-space:nowrap;{SMALL}"
@@ -22,6 +24,7 @@ _TH_RIGHT = _TH.replace("text-align:left", "text-align:right")
 _ROW = f"background:transparent;border-bottom:1px solid {RULE}"
 _CODE = "font-family:monospace;font-size:12px;line-height:1.4;overflow-x:auto;white-space:pre"
 _PRE = f"margin:2px 0;padding:4px 8px;border:none;background:{SURFACE};{_CODE}"
+_PROSE = "font-size:13px;line-height:1.4;margin:2px 0"
 _HEAD = f"background:transparent;border-bottom:1px solid {GREY}"
 
 
@@ -45,13 +48,32 @@ def cell(text: str, title: str | None = None) -> Cell:
 
 
 def code_cell(text: str, title: str | None = None) -> Cell:
-    """A name, an id or a preview: monospaced, and free to break anywhere when it is long."""
-    style = MONO + ";word-break:break-all" if len(text) > 48 else MONO + ";white-space:nowrap"
+    """A name, an id or a preview: monospaced, and free to break when it is long."""
+    style = breaking(text) if len(text) > 28 else MONO + ";white-space:nowrap"
     return Cell(text, h("span", text, style=style), title)
+
+
+def breaking(text: str) -> str:
+    """The style of long code that is broken where a narrow page makes it, though not into a column of single characters."""
+    broken = "overflow-wrap:break-word" if " " in text else "word-break:break-all"
+    return f"{MONO};display:inline-block;min-width:200px;white-space:normal;{broken}"
+
+
+def id_cell(name: str) -> Cell:
+    """A run id in a listing: whole in text, cut in the middle on a page, where hovering shows all of it."""
+    return Cell(label(name, 36), code_cell(label(name, 14)).element, label(name, 200))
 
 
 def state_cell(word: str) -> Cell:
     return Cell(look(word).mark + " " + word, state(word))
+
+
+def kept(rows: Sequence[_T], most: int) -> tuple[list[_T | None], int]:
+    """The rows to show, with None where the middle is left out, and how many that leaves out."""
+    if len(rows) <= most:
+        return list(rows), 0
+    tail = most // 4
+    return [*rows[: most - tail], None, *rows[len(rows) - tail :]], len(rows) - most
 
 
 def _as_cell(given: Cell | str) -> Cell:
@@ -114,9 +136,14 @@ def _style(text: str, right: bool) -> str:
     return _TD_RIGHT if right else f"{_TD};white-space:nowrap" if len(text) <= 40 else _TD
 
 
-def note(text: str, colour: str = GREY) -> Document:
-    """One line of prose."""
-    return Document((text,), h("div", text, style=f"color:{colour};font-size:13px;margin:2px 0"))
+def note(text: str, colour: str | None = GREY) -> Document:
+    """One line of prose; without a colour it has that of the page."""
+    return Document((text,), h("div", text, style=(f"color:{colour};" if colour else "") + _PROSE))
+
+
+def code_note(text: str) -> Document:
+    """One line that is code or a payload."""
+    return Document((text,), h("div", h("span", text, style=MONO + ";overflow-wrap:break-word"), style=_PROSE))
 
 
 def listing(lines: Sequence[str], marked: int | None = None) -> Document:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aionlab.core.snapshots import Entry
 
 from .bundle import Shown
-from .document import Document, code_cell, grid, stacked, state_cell
+from .document import Document, code_cell, grid, id_cell, stacked, state_cell
 from .frames import registry_frame
 from .text import clip, counted, label, short
 
@@ -50,7 +50,7 @@ class Registry(Shown):
                 str(entry.mailbox) if entry.mailbox else "",
                 label(entry.residency, 20),
                 str(entry.seq),
-                code_cell(label(entry.run_id, 36)),
+                id_cell(entry.run_id),
             )
             for entry in self.entries
         ]

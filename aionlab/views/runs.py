@@ -12,7 +12,7 @@ from aionlab.core.durations import spell
 from aionlab.core.ports import Run
 
 from .bundle import Shown
-from .document import Document, cell, code_cell, grid, note, stacked, state_cell
+from .document import Document, cell, code_cell, grid, id_cell, note, stacked, state_cell
 from .frames import runs_frame
 from .preview import MASK, is_secret
 from .text import clip, counted, label, lasted, short, value, when
@@ -74,7 +74,7 @@ class RunList(Shown, Sequence[Run]):
                 cell(when(run.started_at), None if run.closed_at is None else f"closed {when(run.closed_at)}"),
                 self._duration(run),
                 attributes_line(run.attributes),
-                code_cell(label(run.run_id, 36)),
+                id_cell(run.run_id),
             )
             for run in self.runs[: self.most]
         ]

@@ -1,8 +1,8 @@
-"""An axis on which milliseconds stand beside months: time mapped to 0…1, with long idle stretches folded away.
+"""An axis on which milliseconds stand beside months: time mapped to 0…1, to scale wherever that can be read.
 
-A stretch is idle when no attempt runs and nothing is recorded in it. The longest one is folded as long as it takes at least a
-tenth of what is left unfolded and outlasts every attempt, so the work that remains has room; each fold gets a small fixed share
-of the axis and keeps its label.
+A stretch is idle when no attempt runs and nothing is recorded in it. Idle stretches, the longest first, are folded only when each
+of them takes more than ten times as long as everything that is left to scale; so a wait is never drawn shorter than it has to be.
+Folds together get the larger part of the axis, longer ones more of it, each at least `FOLD_LEAST`; the rest is for what is to scale.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
+from math import log10
 from typing import NamedTuple
 
 from aionlab.core.durations import spell
 
-MOST_FOLDS = 8
-_FOLD_FROM = 0.1
-_FOLD_SHARE = 0.13
-_FOLDS_SHARE = 0.5
+MOST_FOLDS = 6
+FOLD_LEAST = 0.12
+_DWARFS = 10
 
 
 class Stretch(NamedTuple):
@@ -67,12 +68,12 @@ def scale(start: int, end: int, busy: Iterable[tuple[int, int]], marks: Iterable
     folds = _folds(start, end, sorted(busy), marks)
     if end == start:
         return Scale((Stretch(start, end, 0.0, 1.0, False),), (start,))
-    share = min(_FOLD_SHARE, _FOLDS_SHARE / len(folds)) if folds else 0.0
+    shares = _shares([right - left for left, right in folds])
     open_time = end - start - sum(right - left for left, right in folds)
-    open_share = 1.0 - share * len(folds)
+    open_share = 1.0 - sum(shares)
     stretches: list[Stretch] = []
     at, left = start, 0.0
-    for fold_start, fold_end in folds:
+    for (fold_start, fold_end), share in zip(folds, shares, strict=True):
         if fold_start > at:
             right = left + open_share * ((fold_start - at) / open_time)
             stretches.append(Stretch(at, fold_start, left, right, False))
@@ -85,27 +86,34 @@ def scale(start: int, end: int, busy: Iterable[tuple[int, int]], marks: Iterable
     return Scale(tuple(stretches), tuple(one.start for one in stretches))
 
 
+def _shares(lengths: list[int]) -> list[float]:
+    """What each fold gets of the axis: the least there is, and by the number of its digits a part of what folds get beyond that."""
+    if not lengths:
+        return []
+    digits = [log10(length + 1) for length in lengths]
+    more = min(0.72, 0.52 + 0.06 * len(lengths)) - FOLD_LEAST * len(lengths)
+    return [FOLD_LEAST + more * one / sum(digits) for one in digits]
+
+
 def _folds(start: int, end: int, busy: list[tuple[int, int]], marks: Iterable[int]) -> list[tuple[int, int]]:
-    """The idle stretches to fold, by time."""
+    """The idle stretches to fold, by time: as many as dwarf the rest."""
+    idle = sorted(_idle(start, end, busy, marks), key=lambda gap: (gap[0] - gap[1], gap[0]))[:MOST_FOLDS]
+    rest, many = end - start, 0
+    for count, (left, right) in enumerate(idle, 1):
+        rest -= right - left
+        if 0 < _DWARFS * rest < right - left:
+            many = count
+    return sorted(idle[:many])
+
+
+def _idle(start: int, end: int, busy: list[tuple[int, int]], marks: Iterable[int]) -> Iterable[tuple[int, int]]:
     edges = sorted(
         {start, end, *(time for span in busy for time in span if start <= time <= end), *(m for m in marks if start <= m <= end)}
     )
-    idle: list[tuple[int, int]] = []
     reached, following = start, 0
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         while following < len(busy) and busy[following][0] <= left:
             reached = max(reached, busy[following][1])
             following += 1
         if reached <= left:
-            idle.append((left, right))
-    idle.sort(key=lambda gap: (gap[0] - gap[1], gap[0]))
-    chosen: list[tuple[int, int]] = []
-    longest = max((right - left for left, right in busy), default=0)
-    remaining = end - start
-    for left, right in idle[:MOST_FOLDS]:
-        length = right - left
-        if length < _FOLD_FROM * remaining or length <= longest or length == remaining:
-            break
-        chosen.append((left, right))
-        remaining -= length
-    return sorted(chosen)
+            yield left, right

@@ -12,9 +12,9 @@ from aionlab.core.clock import Micros
 from aionlab.core.events import Recorded
 
 from . import bars_html, bars_svg, bars_text
-from .bars import Picture, axis, kept, rows
+from .bars import Picture, axis, rows
 from .bundle import Shown
-from .document import Document, note
+from .document import Document, kept, note
 from .groups import story
 from .text import counted, label
 

@@ -115,7 +115,7 @@ SCENARIOS = (
 )  # fmt: skip
 
 
-@activity(retry=Retry(max_attempts=5, initial="1s", backoff=2.0))
+@activity(retry=Retry(initial="1s", backoff=2.0))
 def stumble(n: int) -> int:
     """Fails until the third time it is called with this argument."""
     calls.append(f"stumble {n}")
@@ -404,7 +404,7 @@ class BreaksHalfWay:
         return getattr(self._inner, name)
 
 
-@pytest.mark.parametrize("at", [0, 2, 4])
+@pytest.mark.parametrize("at", [0, 2, 3])
 def test_a_store_that_stops_answering_while_recovering(make_bench: Callable[..., Workbench], at: int) -> None:
     store = BreaksHalfWay(FaultyStore(MemoryStore()))
     bench = make_bench(store)

@@ -64,7 +64,8 @@ def test_fresh_programs(part: int) -> None:
 
 
 def test_again() -> None:
-    """One seed with everything: each prefix, more mutants, memory checked after every move."""
+    """One seed as the other tests run it, and then with each prefix, more mutants, and memory checked after every move."""
+    examine(FRESH)
     examine(FRESH, thorough=True)
 
 

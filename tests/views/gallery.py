@@ -13,10 +13,12 @@ from aionlab.core.ports import Run
 from aionlab.core.retry import RetryPolicy
 from aionlab.core.snapshots import Entry, Node, Progress
 from aionlab.core.status import Status
-from aionlab.views.bundle import Shown
+from aionlab.views.bundle import Shown, bundle
 from aionlab.views.card import RunCard
 from aionlab.views.definition import ActivityUse, Checked, Definition, Finding
 from aionlab.views.divergence import Divergence
+from aionlab.views.document import heading
+from aionlab.views.eventlist import EventList
 from aionlab.views.progress import LabStatus
 from aionlab.views.registry import Registry
 from aionlab.views.runs import RunList
@@ -89,6 +91,14 @@ def gallery() -> Iterator[tuple[str, Shown]]:
     yield "timeline-order", Timeline(order)
     yield "timeline-reminder", Timeline(reminder, later, "signal 'stop' (reminder@3f2a91c:7)")
     yield "timeline-batch", Timeline(batch)
+    yield "timeline-short", Timeline(histories.short())
+    yield "timeline-retries", Timeline(histories.retries())
+    yield "timeline-many", Timeline(histories.many())
+    going = histories.going()
+    yield "timeline-going", Timeline(going, Micros(going[-1].at + 900 * histories.MS), "activity 'pack' (order@3f2a91c:9)")
+    yield "events-order", EventList(order)
+    yield "events-batch", EventList(batch)
+    yield "events-chain", EventList([*histories.short(), *order])
     yield "tree", Tree(tree(), Micros(30 * histories.S))
     yield (
         "registry",
@@ -152,6 +162,25 @@ def gallery() -> Iterator[tuple[str, Shown]]:
     yield "divergence", Divergence.of(error, history="ActivityScheduled activity#1 ship", code=code, line=9)
 
 
+class Handle:
+    """The line of a handle, as `aionlab.app.handle` makes it."""
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return bundle(heading("run", "o-1", note="order · run-0001"))
+
+
+def shelf() -> Iterator[tuple[str, object]]:
+    """The gallery and what cells show beside it: a handle's line, a note, frames."""
+    from aionlab.lab.pages import Note
+    from aionlab.views.frames import events_frame, versions_frame
+
+    yield "handle", Handle()
+    yield from gallery()
+    yield "note", Note("o-1 ← approval")
+    yield "frame-events", events_frame(histories.order())
+    yield "frame-versions", versions_frame([(histories.VERSION, histories.T0, True, True), ("1a2b3c4d5e", histories.T0, False, True)])
+
+
 def hostile(text: str) -> Iterator[tuple[str, Shown]]:
     """Every view with `text` wherever an outside string enters."""
     wid, rid = WorkflowId(text), RunId(text)
@@ -189,6 +218,7 @@ def hostile(text: str) -> Iterator[tuple[str, Shown]]:
     seat = Entry(wid, rid, text, text, 12, Status.RUNNING, text, text, 2, 9, histories.T0)
     yield "timeline-failed", Timeline(failed)
     yield "timeline-open", Timeline(open_events, story.at, text)
+    yield "events", EventList([*failed, *open_events])
     yield "card-failed", RunCard(run, failed, seat, story.at, text, last=20)
     yield "card-terminated", RunCard(run, terminated)
     yield "card-completed", RunCard(run, completed)

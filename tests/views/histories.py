@@ -101,3 +101,60 @@ def batch() -> list[e.Recorded]:
     story.after(3 * S).add(e.ActivityFailed(1, failure("no route to host", "OSError"), 2), e.ActivityCancelRequested(2))
     story.after(20 * MS).add(e.ActivityCancelled(2), e.WorkflowFailed(failure("no route to host", "OSError")))
     return story.events
+
+
+def short() -> list[e.Recorded]:
+    """Completed: eight milliseconds of work, then some seconds until somebody approves."""
+    story = History()
+    story.add(started("order", "o-1", 42.0), e.ActivityScheduled(0, "charge", payload(["o-1", 42.0])))
+    story.after(2 * MS).add(e.ActivityStarted(0, 1, VERSION))
+    story.after(8 * MS).add(
+        e.ActivityCompleted(0, payload("receipt o-1")), e.TimerStarted(0, Micros(story.at + 48 * H), "approval")
+    )
+    story.after(7808 * MS).add(e.SignalReceived("approval", payload({"by": "ada"})), e.TimerCancelled(0))
+    return story.add(e.WorkflowCompleted(payload("receipt o-1, approved by ada"))).events
+
+
+def retries() -> list[e.Recorded]:
+    """Completed: an activity that fails four times and is tried again after ever longer waits."""
+    story = History("import-3")
+    story.add(started("import", "cities.csv"), e.ActivityScheduled(0, "download", payload(["https://example.org/cities.csv"])))
+    story.after(4 * MS).add(e.ActivityStarted(0, 1))
+    for attempt, wait in enumerate((1, 2, 4, 8), 1):
+        story.after(350 * MS).add(e.ActivityFailed(0, failure("503", "HTTPError"), attempt, Micros(story.at + wait * S)))
+        story.after(wait * S).add(e.ActivityStarted(0, attempt + 1))
+    story.after(900 * MS).add(e.ActivityCompleted(0, payload({"rows": 1204})), e.ActivityScheduled(1, "load", payload([1204])))
+    story.after(3 * MS).add(e.ActivityStarted(1))
+    story.after(2600 * MS).add(e.ActivityCompleted(1, payload(None)), e.WorkflowCompleted(payload(1204)))
+    return story.events
+
+
+def many() -> list[e.Recorded]:
+    """Completed: twenty-four activities, four at a time, and one that joins them."""
+    story = History("report-2020")
+    story.add(started("report", 2020), *(e.ActivityScheduled(i, "render_page", payload([i])) for i in range(24)))
+    for wave in range(6):
+        story.after(3 * MS).add(*(e.ActivityStarted(4 * wave + i) for i in range(4)))
+        for i in range(4):
+            story.after((70 + 37 * ((wave * 5 + i * 3) % 7)) * MS).add(e.ActivityCompleted(4 * wave + i, payload(f"p{i}")))
+    story.add(e.ActivityScheduled(24, "bind_the_pages_into_one_document", payload([24])))
+    story.after(2 * MS).add(e.ActivityStarted(24))
+    story.after(800 * MS).add(e.ActivityCompleted(24, payload("report.pdf")), e.WorkflowCompleted(payload("report.pdf")))
+    return story.events
+
+
+def going() -> list[e.Recorded]:
+    """Running: one activity done, one under way, one waiting for its retry, a timer open, a signal that came early."""
+    story = History("o-9")
+    story.add(started("order", "o-9"), e.ActivityScheduled(0, "charge", payload(["o-9"])))
+    story.after(2 * MS).add(e.ActivityStarted(0))
+    story.after(400 * MS).add(
+        e.ActivityCompleted(0, payload("r-9")),
+        e.ActivityScheduled(1, "pack", payload(["r-9"])),
+        e.ActivityScheduled(2, "notify", payload(["ada"])),
+        e.TimerStarted(0, Micros(story.at + 10 * S), "patience"),
+    )
+    story.after(3 * MS).add(e.ActivityStarted(1), e.ActivityStarted(2))
+    story.after(300 * MS).add(e.ActivityFailed(2, failure("mailbox full", "SMTPError"), 1, Micros(story.at + 5 * S)))
+    story.after(200 * MS).add(e.SignalReceived("gift_wrap", payload(True)))
+    return story.events
