@@ -38,8 +38,8 @@ test-quick: $(VENV)/.for-test gates ## gates and the tests that need neither ker
 gates: $(VENV)/.for-test ## ruff, mypy --strict, the import contracts
 	@$(PY) tests/gates/run.py
 
-bench: $(VENV)/.for-test ## the benchmarks
-	@$(PY) -m pytest tests/benchmarks -m benchmark --timeout=0 -s
+bench: $(VENV)/.for-test ## the benchmarks: one table, and build/bench.json (BENCH="--rounds 5 --only replay" to choose)
+	@$(PY) -m tests.benchmarks $(BENCH)
 
 clean: ## remove what the commands made, except the virtual environment
 	@rm -rf build dist .artifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

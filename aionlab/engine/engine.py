@@ -52,6 +52,10 @@ GATHER = 20_000
 """Messages taken in one turn at most."""
 
 
+LOOKING = frozenset({"entry", "history", "names", "now", "progress", "registry", "routed", "run", "runs", "stack", "store", "tree", "types", "unwait"})
+"""Verbs that only read, and go on when another kernel has taken over."""
+
+
 class Engine:
     """All open runs of one database. `verbs` maps names to functions of (engine, *arguments)."""
 
@@ -75,6 +79,8 @@ class Engine:
         self.bar = ""
         """Why runs that were recorded before this engine may not go on here; empty when they may."""
         self.halted = ""
+        self.trouble = ""
+        """Why the last commit failed, until one succeeds."""
         self.fenced = False
         self.turns = self.commits = self.events = 0
         self.inbox: SimpleQueue[Message] = SimpleQueue()
@@ -243,6 +249,7 @@ class Engine:
         self._count(turn)
 
     def _count(self, turn: Turn) -> None:
+        self.trouble = ""
         self.commits += 1
         self.events += len(turn.batch.rows)
 
@@ -289,7 +296,7 @@ class Engine:
         self._lost |= turn.touched
         self.timers.put_back(turn.fired)
         if isinstance(error, StoreError) and not isinstance(error, IllegalEvent | BadBatch | SequenceConflict):
-            self.halted = str(error) or type(error).__name__
+            self.halted = self.trouble = str(error) or type(error).__name__
             self.fenced = self.fenced or isinstance(error, Fenced)
         if isinstance(error, StoreUnavailable) and self._landed(turn):
             self._count(turn)
@@ -308,6 +315,7 @@ class Engine:
         self._again.extend(messages[turn.begun :])
         if self.fenced:
             self._leave_waiting(error)
+            self._forget()
         if not self.halted:
             self._revive()
 
@@ -399,10 +407,25 @@ class Engine:
         self.halted = ""
         return True
 
+    def _forget(self) -> None:
+        """Another kernel owns the runs now; what is looked at here comes from the log."""
+        for run in self.registry:
+            self._drop(run)
+            self.registry.remove(run)
+        self._lost.clear()
+        self._homeless.clear()
+
     def _refuse(self, messages: list[Message]) -> None:
         for message in messages:
             if isinstance(message, Call):
-                if message.take():
+                if not message.take():
+                    continue
+                if self.fenced and message.verb in LOOKING:
+                    try:
+                        message.answer(self.verbs[message.verb](self, *message.arguments))
+                    except Exception as error:  # noqa: BLE001 - the caller's answer
+                        message.fail(error)
+                else:
                     message.fail(Fenced(self.halted) if self.fenced else StoreUnavailable(f"the engine is halted: {self.halted}"))
             else:
                 self._again.append(message)

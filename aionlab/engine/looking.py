@@ -201,11 +201,14 @@ def progress(engine: Engine) -> Progress:
     starved = {key for key, _ in engine.starved}
     counts = engine.store.count("status")
     open_names = {Status.RUNNING.value, Status.PAUSED.value}
+    elsewhere = engine.store.readonly or engine.fenced
+    running, paused = (sum(run.status is status for run in open_runs) for status in (Status.RUNNING, Status.PAUSED))
+    if elsewhere:  # the runs are somebody else's
+        running, paused = counts.get(Status.RUNNING.value, 0), counts.get(Status.PAUSED.value, 0)
     return Progress(
-        engine.clock.now(), "this kernel", engine.store.readonly, sum(run.status is Status.RUNNING for run in open_runs),
-        sum(run.status is Status.PAUSED for run in open_runs), sum(n for name, n in counts.items() if name not in open_names),
+        engine.clock.now(), "this kernel", elsewhere, running, paused, sum(n for name, n in counts.items() if name not in open_names),
         sum(run.stuck is not None for run in open_runs), sum(bool(run.waits_for) or run.key in starved for run in open_runs), engine.turns, engine.commits, engine.events,
-        engine.timers.next_due(), engine.halted,
+        engine.timers.next_due(), engine.halted or engine.trouble,
     )  # fmt: skip
 
 

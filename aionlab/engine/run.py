@@ -16,7 +16,6 @@ from aionlab.core.ports import Run
 from aionlab.core.status import Status, after
 from aionlab.replay.process import Process
 
-
 UNREADABLE = (UnknownEventKind, IllegalEvent, ValueError, TypeError, LookupError)
 """What reading or folding a history raises that is damaged, or was written by a newer aionlab."""
 

@@ -265,11 +265,15 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's switch for "destroyed but pending"
                 if not task.done():
                     coro: Any = task.get_coro()
-                    _unwind(coro, coro.throw)
+                    self._within(_unwind, coro, coro.throw)
             for generator in generators or ():
                 if generator.ag_frame is not None:
-                    _unwind(generator, generator.aclose().throw)
+                    self._within(_unwind, generator, generator.aclose().throw)
         self._ready.clear()
+
+    def _within(self, act: Callable[..., object], *args: object) -> None:
+        """Act with what the run's code knows itself by, so that its cleanup meets this loop and not the outside world."""
+        act(*args)
 
     def _refuse(self) -> None:
         """While closing: refuse, but not for ever. Code that catches everything and asks again is let through to its next await, where

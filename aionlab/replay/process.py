@@ -351,6 +351,9 @@ class Process(WorkflowLoop):
         self._may_ask()
         self._ask(e.SearchAttributesUpdated(self._code.values.encode(dict(attributes), "search attributes"), by_code=True))
 
+    def _within(self, act: Callable[..., object], *args: object) -> None:
+        self._context.run(act, *args)
+
     def _timer_asked(self, timer: DurableTimer) -> None:
         self._may_ask()
         self._ask(timer)

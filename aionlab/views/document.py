@@ -56,7 +56,7 @@ def code_cell(text: str, title: str | None = None) -> Cell:
 def breaking(text: str) -> str:
     """The style of long code that is broken where a narrow page makes it, though not into a column of single characters."""
     broken = "overflow-wrap:break-word" if " " in text else "word-break:break-all"
-    return f"{MONO};display:inline-block;min-width:200px;white-space:normal;{broken}"
+    return f"{MONO};display:inline-block;min-width:260px;white-space:normal;{broken}"
 
 
 def id_cell(name: str) -> Cell:

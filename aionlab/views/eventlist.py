@@ -52,36 +52,37 @@ class EventList(Shown):
         first = self.events[0]
         several = any(one.run_id != first.run_id for one in self.events)
         shown, hidden = kept(self.events, self.most)
-        plain = [self._row(one, first.at, several, hidden) for one in shown]
-        taken = sum(max(width(row[i].text) for row in [_NAMES, *plain]) + 2 for i in range(len(_NAMES) - 1) if several or i != 2)
+        rows = [_row(one, first.at, several) if one is not None else _left_out(hidden) for one in shown]
+        columns = zip(_NAMES[:-1], *([one.text for one in row] for row in rows), strict=True)
+        taken = sum(max(map(width, column)) + 2 for column in columns if any(column[1:]))
         room = max(_LEAST, self.cells - taken)
-        rows = [[*row, _carried(one, room)] for row, one in zip(plain, shown, strict=True)]
-        kind_of = first.event.workflow_type if isinstance(first.event, WorkflowStarted) else "workflow"
+        name = first.event.workflow_type if isinstance(first.event, WorkflowStarted) else "workflow"
+        said = f"{counted(len(self.events), 'event')} from {when(first.at)}"
         return stacked(
-            heading(
-                label(kind_of, 40), label(first.workflow_id, 200), note=f"{counted(len(self.events), 'event')} from {when(first.at)}"
-            ),
-            grid([name.text for name in _NAMES], rows, right=(0, 1)),
+            heading(label(name, 40), label(first.workflow_id, 200), note=said),
+            grid(_NAMES, [[*row, _carried(one, room)] for row, one in zip(rows, shown, strict=True)], right=(0, 1)),
         )
 
-    def _row(self, one: Recorded | None, zero: int, several: bool, hidden: int) -> list[Cell]:
-        if one is None:
-            return [cell(""), cell(""), cell(""), cell(f"… {counted(hidden, 'event')} left out …"), cell(""), cell("")]
-        return [
-            cell(str(one.seq)),
-            cell(spell(one.at - zero), when(one.at)),
-            id_cell(one.run_id) if several else cell(""),
-            cell(type(one.event).__name__),
-            cell(kind(one.event) + (" (deferred)" if one.deferred else "")),
-            cell(about(one.event)),
-        ]
+
+_NAMES = ("seq", "after", "run", "event", "kind", "about", "carries")
 
 
-_NAMES = [cell(name) for name in ("seq", "after", "run", "event", "kind", "about", "carries")]
+def _row(one: Recorded, zero: int, several: bool) -> list[Cell]:
+    """All but what the event carries."""
+    return [
+        cell(str(one.seq)),
+        cell(spell(one.at - zero), when(one.at)),
+        id_cell(one.run_id) if several else cell(""),
+        cell(type(one.event).__name__),
+        cell(kind(one.event) + (" (deferred)" if one.deferred else "")),
+        cell(about(one.event)),
+    ]
+
+
+def _left_out(hidden: int) -> list[Cell]:
+    return [cell("") for _ in _NAMES[:3]] + [cell(f"… {counted(hidden, 'event')} left out …"), cell(""), cell("")]
 
 
 def _carried(one: Recorded | None, room: int) -> Cell:
-    if one is None:
-        return cell("")
-    said = carried(one.event, _CARRIED)
+    said = carried(one.event, _CARRIED) if one is not None else ""
     return Cell(clip(said, room), code_cell(clip(said, 90)).element, said if width(said) > 90 else None)

@@ -21,7 +21,7 @@ from typing import Any
 
 import aionlab
 from aionlab import activity, workflow
-from aionlab.app.clocks import RealClock, RandomIds
+from aionlab.app.clocks import RandomIds, RealClock
 from aionlab.app.hosts import ThreadHost
 from aionlab.backends.threads import ThreadExecutor
 from aionlab.core import events as e
@@ -29,7 +29,6 @@ from aionlab.core.clock import Micros
 from aionlab.core.ids import WorkflowId
 from aionlab.core.payload import hints_of
 from aionlab.core.ports import Batch
-from aionlab.engine.api import VERBS
 from aionlab.engine.call import Call
 from aionlab.engine.engine import Engine
 from aionlab.engine.lifecycle.start import StartRequest
@@ -178,7 +177,7 @@ def sequential(count: int, threads: bool = False) -> Callable[[str], Figures]:
                 bench.run(lambda: not engine.registry._by_key and call.poll())
             call.outcome()
             made, taken = engine.commits - commits, engine.turns - turns
-            return watch.rates(count) | {"commits_per_step": made / count, "commits_per_turn": made / taken}
+            return watch.rates(count) | {"commits_per_step": (made - 1) / count, "commits_per_turn": made / taken}
 
     return measure
 
@@ -207,7 +206,7 @@ def floor_sequential(floor: ModuleType, count: int, threaded: bool = False) -> C
         engine.start(floor.wf_steps, count)
         with Stopwatch() as watch:
             engine.run()
-        return watch.rates(count) | {"commits_per_step": engine.commits / count}
+        return watch.rates(count) | {"commits_per_step": (engine.commits - 1) / count}
 
     return measure
 

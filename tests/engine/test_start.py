@@ -299,7 +299,7 @@ def test_an_unknown_workflow_lists_the_known_ones(bench: Workbench) -> None:
         (float("inf"), "input[0]"),
         ("\ud800", "input[0]"),
     ],
-    ids=repr,
+    ids=["object", "function", "nan", "inf", "surrogate"],
 )
 def test_input_that_cannot_be_recorded_names_its_path(bench: Workbench, value: object, path: str) -> None:
     before = snapshot(bench)

@@ -98,7 +98,7 @@ def gallery() -> Iterator[tuple[str, Shown]]:
     yield "timeline-going", Timeline(going, Micros(going[-1].at + 900 * histories.MS), "activity 'pack' (order@3f2a91c:9)")
     yield "events-order", EventList(order)
     yield "events-batch", EventList(batch)
-    yield "events-chain", EventList([*histories.short(), *order])
+    yield "events-chain", EventList([*(one._replace(run_id=reminder[0].run_id) for one in histories.short()), *order])
     yield "tree", Tree(tree(), Micros(30 * histories.S))
     yield (
         "registry",

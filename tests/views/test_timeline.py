@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aionlab.core import events as e
 from aionlab.core.clock import Micros
-from aionlab.views.scale import MOST_FOLDS, scale
+from aionlab.views.scale import FOLD_LEAST, MOST_FOLDS, scale
 from aionlab.views.text import width
 from aionlab.views.timeline import Timeline
 from tests.views import histories as hist
@@ -20,25 +20,25 @@ from tests.views.reading import Page
 ORDER = """\
 order o-1                                              ✓ Completed  2h2s
 run 0192f0c1-7a10-7000-80…000000000001 3f2a91c  2020-01-01 00:00:00.000Z
-                      ┄┄┄┄┄┄┄‹⋯1s›┄┄┄┄┄‹⋯2h›┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄      2h2s
-✓ activity#0 charge   ▒▒▒▒▒▒▒░░░░░█████                        1.202s ×2
-⊘ timer#0    approval                  ░░░░░                          2h
-✓ signal#0   approval                  ░░░░░◆                         2h
-✓ activity#1 ship                           ██████████████████     301ms
+                      ┄┄┄┄┄┄┄┄┄┄┄┄┄‹⋯⋯⋯⋯⋯⋯⋯⋯⋯⋯2h⋯⋯⋯⋯⋯⋯⋯⋯⋯›┄┄┄┄      2h2s
+✓ activity#0 charge   ▒░░░░░░░░░░░█                            1.202s ×2
+⊘ timer#0    approval              ░░░░░░░░░░░░░░░░░░░░░░░            2h
+✓ signal#0   approval              ░░░░░░░░░░░░░░░░░░░░░░░◆           2h
+✓ activity#1 ship                                         ████     301ms
 {"parcel":"parcel-7"}                                             result
 █ running · ░ waiting · ▒ failed or dropped attempt · ◆ signal ┄┄┄┄┄┄┄┄┄
-‹⋯› idle, folded: 1s, 2h ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄"""
+‹⋯› not to scale: 2h ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄"""
 
 REMINDER = """\
 reminder reminder/ada                                     ▸ Running  93d
 run 0192f0c1-7a10-7000-80…000000000002 3f2a91c  2020-01-01 00:00:00.000Z
-                       ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄‹90d⋯›┄┄┄┄┄┄┄┄┄┄┄┄┄┄‹⋯3d⋯›  93d
-✓ activity#0 send_mail ░░░███████████████                           15ms
-✓ timer#0                                ░░░░░░                      90d
-✓ activity#1 send_mail                         ░░░███████████       11ms
-‖ awaits                                                     ░░░░░→   3d
+                       ┄┄┄┄┄┄┄┄┄‹⋯⋯⋯⋯90d⋯⋯⋯⋯⋯›┄┄┄┄┄┄┄‹⋯⋯⋯⋯⋯3d⋯⋯⋯⋯⋯›  93d
+✓ activity#0 send_mail ░████████                                    15ms
+✓ timer#0                       ░░░░░░░░░░░░░░                       90d
+✓ activity#1 send_mail                        ░██████               11ms
+‖ awaits                                             ░░░░░░░░░░░░░→   3d
 signal 'stop' (reminder@3f2a91c:7)                                awaits
-█ running · ░ waiting · → still open · ‹⋯› idle, folded: 90d, 3d ┄┄┄┄┄┄┄"""
+█ running · ░ waiting · → still open · ‹⋯› not to scale: 90d, 3d ┄┄┄┄┄┄┄"""
 
 BATCH = """\
 batch batch-7                                           ✗ Failed  8.025s
@@ -52,6 +52,16 @@ run 0192f0c1-7a10-7000-80…000000000003 3f2a91c  2020-01-01 00:00:00.000Z
 OSError: no route to host                                        failure
 █ running · ░ waiting · ▒ failed or dropped attempt · = paused ┄┄┄┄┄┄┄┄┄"""
 
+SHORT = """\
+order o-1                                            ✓ Completed  7.818s
+run 0192f0c1-7a10-7000-80…000000000001 3f2a91c  2020-01-01 00:00:00.000Z
+                      ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄‹⋯⋯⋯⋯⋯⋯⋯⋯⋯7.808s⋯⋯⋯⋯⋯⋯⋯⋯› 7.818s
+✓ activity#0 charge   ░░░███████████████                            10ms
+⊘ timer#0    approval                   ░░░░░░░░░░░░░░░░░░░░░░░░░ 7.808s
+✓ signal#0   approval                   ░░░░░░░░░░░░░░░░░░░░░░░░◆ 7.808s
+"receipt o-1, approved by ada"                                    result
+█ running · ░ waiting · ◆ signal · ‹⋯› not to scale: 7.808s ┄┄┄┄┄┄┄┄┄┄┄┄"""
+
 
 def reminder() -> Timeline:
     events = hist.reminder()
@@ -60,8 +70,8 @@ def reminder() -> Timeline:
 
 @pytest.mark.parametrize(
     ("view", "golden"),
-    [(Timeline(hist.order()), ORDER), (reminder(), REMINDER), (Timeline(hist.batch()), BATCH)],
-    ids=["order", "reminder", "batch"],
+    [(Timeline(hist.order()), ORDER), (reminder(), REMINDER), (Timeline(hist.batch()), BATCH), (Timeline(hist.short()), SHORT)],
+    ids=["order", "reminder", "batch", "short"],
 )
 def test_golden_text(view: Timeline, golden: str) -> None:
     assert str(view) == golden
@@ -95,14 +105,37 @@ def test_the_axis_keeps_order_and_covers_everything(
     assert len(axis.folds) <= MOST_FOLDS
     for fold in axis.folds:
         assert not any(left < fold.end and fold.start < right for left, right in busy)
-        assert fold.end - fold.start > max((right - left for left, right in busy), default=0)
+        assert fold.right - fold.left >= FOLD_LEAST - 1e-9
+    to_scale = sum(one.end - one.start for one in axis.stretches if not one.folded)
+    assert all(fold.end - fold.start > 10 * to_scale > 0 for fold in axis.folds)
 
 
 def test_months_fold_away_beside_milliseconds() -> None:
     axis = scale(0, 90 * D + 20 * MS, [(0, 10 * MS), (90 * D + 10 * MS, 90 * D + 20 * MS)])
     (fold,) = axis.folds
     assert fold.label == "90d"
-    assert axis.at(10 * MS) > 0.4 and axis.at(90 * D + 10 * MS) < 0.6
+    assert axis.at(10 * MS) > 0.2 and axis.at(90 * D + 10 * MS) < 0.8
+
+
+def test_a_wait_is_to_scale_until_it_dwarfs_everything_else() -> None:
+    assert scale(0, 10 * H, [(0, H)]).folds == ()
+    axis = scale(0, 7818 * MS, [(2 * MS, 10 * MS)], [0, 10 * MS, 7818 * MS])
+    (fold,) = axis.folds
+    assert fold.label == "7.808s" and fold.right - fold.left > 0.5
+
+
+def test_of_equal_waits_all_are_folded_or_none() -> None:
+    def naps(many: int) -> int:
+        return len(scale(0, many * D + MS, [(0, MS)], range(MS, many * D, D)).folds)
+
+    assert [naps(many) for many in (1, 2, MOST_FOLDS, MOST_FOLDS + 1, 30)] == [1, 2, MOST_FOLDS, 0, 0]
+
+
+def test_a_longer_fold_is_drawn_longer() -> None:
+    axis = scale(0, 93 * D, [(0, MS)], [0, MS, 90 * D])
+    assert [fold.label for fold in axis.folds] == ["90d", "3d"]
+    wide, narrow = (fold.right - fold.left for fold in axis.folds)
+    assert wide > narrow > FOLD_LEAST
 
 
 def test_work_is_never_folded_and_a_lone_sleep_is_not_either() -> None:
