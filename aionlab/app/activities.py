@@ -63,10 +63,16 @@ class StoredActivities:
         return Activity(built.function, name, self.options_of(name))
 
     def options_of(self, name: str) -> ActivityOptions:
-        """The options the stored activity was declared with; the defaults for an unknown one."""
-        package = self._package(name)
-        options: Any = decode(package.options["options"], _own_class) if package is not None and "options" in package.options else None
-        return options if isinstance(options, ActivityOptions) else ActivityOptions()
+        """The options the stored activity was declared with; the defaults for an unknown one. Options are data: they need no trust."""
+        with suppress(ValueError):
+            package = self._packages.get(name)
+            stored = self._stored(name) if package is None else None
+            if stored is not None:
+                package = Package.from_document(stored.document)
+            options: Any = decode(package.options["options"], _own_class) if package is not None and "options" in package.options else None
+            if isinstance(options, ActivityOptions):
+                return options
+        return ActivityOptions()
 
     def source(self, stored: StoredPackage) -> str:
         """The stored text, for people."""
@@ -74,16 +80,20 @@ class StoredActivities:
 
     def _package(self, name: str) -> Package | None:
         known = self._packages.get(name)
-        if known is not None or self.store is None:
-            return known
-        route = self.store.routes().get(PREFIX + name)
-        stored = self.store.package(PREFIX + name, route[0]) if route is not None else None
+        stored = self._stored(name) if known is None else None
         if stored is None:
-            return None
+            return known
         if self._library.signer is None or not self._library.signer.trusts(stored):
             raise NamesMissing((f"{name} (its stored code is not trusted: `%aion trust`)",))
         found = self._packages[name] = Package.from_document(stored.document)
         return found
+
+    def _stored(self, name: str) -> StoredPackage | None:
+        """What is stored of the activity, trusted or not."""
+        if self.store is None:
+            return None
+        route = self.store.routes().get(PREFIX + name)
+        return self.store.package(PREFIX + name, route[0]) if route is not None else None
 
 
 def _own_class(reference: list[Any]) -> Any:

@@ -5,6 +5,7 @@ interrupt ends the wait within that step and never touches the engine.
 """
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -17,6 +18,7 @@ from aionlab.core.errors import Fenced, StoreUnavailable
 from aionlab.engine.call import Call
 from aionlab.engine.engine import Engine
 
+log = logging.getLogger("aionlab.engine")
 STEP = 0.05
 """Seconds a waiting cell sleeps at most before it looks up."""
 _INTERVAL = 0.0005
@@ -112,9 +114,13 @@ class ThreadHost:
         self._hello.put(engine)
         while not self._stopping:
             self.beats += 1
-            engine.turn(engine.wait_seconds())
-            if engine.inbox.empty():
-                engine.rest()
+            try:
+                engine.turn(engine.wait_seconds())
+                if engine.inbox.empty():
+                    engine.rest()
+            except BaseException:  # noqa: BLE001 - whatever escapes a turn, the thread goes on: everybody's runs depend on it
+                log.exception("a turn was cut short")
+                time.sleep(STEP)
         _shut(engine, self._farewell)
 
     def ask(self, call: Call) -> Call:
@@ -145,8 +151,10 @@ class ThreadHost:
             return
         self._stopping = True
         self.engine.submit(Call("names", ""))
-        self._thread.join(timeout=10)
-        _interval(-1)
+        try:
+            self._thread.join(timeout=10)
+        finally:
+            _interval(-1)
 
 
 def _shut(engine: Engine, farewell: Callable[[Engine], None] | None) -> None:

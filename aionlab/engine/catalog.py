@@ -3,12 +3,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aionlab.core.errors import WorkflowNotFound
+from aionlab.core.errors import UsageError, WorkflowNotFound
 from aionlab.core.ports import EventStore
 from aionlab.replay.process import Code
 
 
-class NotRunnable(Exception):
+class NotRunnable(UsageError):
     """A stored version that may not or cannot run here yet; `why` says what it waits for."""
 
     def __init__(self, why: str) -> None:

@@ -13,7 +13,7 @@ from aionlab.core.errors import AionError, RunNotFound
 from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.names import check_name
 
-from .addressing import open_run
+from .addressing import any_run, open_run
 from .run import LiveRun
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Seam:
 def signal(
     engine: Engine, workflow_id: str, name: str, payload: e.Payload, run_id: str | None = None, idempotency_key: str | None = None
 ) -> bool:
-    """Send a signal; False when its idempotency key has come before (it then counts once).
+    """Send a signal; False when its idempotency key has come before (it then counts once), even where the run has ended since.
 
     Raises InvalidName, RunNotFound, RunClosed with nothing written.
     """
@@ -93,6 +93,8 @@ def signal(
         idempotency_key = check_name("idempotency key", idempotency_key)
     seam = Seam(engine)
     match seam.where(workflow_id, run_id):
+        case Terminal() if idempotency_key is not None and _has_come(engine, workflow_id, run_id, idempotency_key):
+            return False
         case Unknown() | Terminal():
             open_run(engine, workflow_id, run_id)
             raise RunNotFound(workflow_id, run_id)
@@ -106,3 +108,12 @@ def signal(
             else:
                 engine.fact(run, received)
             return True
+
+
+def _has_come(engine: Engine, workflow_id: str, run_id: str | None, key: str) -> bool:
+    """Whether a closed run has had a signal with this key: its sender was cut off before the answer and asks again."""
+    live = engine.find(workflow_id, run_id)
+    if live is not None:
+        return live.has_signal_key(key)
+    row = any_run(engine, workflow_id, run_id)
+    return any(isinstance(r.event, e.SignalReceived) and r.event.idempotency_key == key for r in engine.store.run_history(row.key))

@@ -82,7 +82,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._orders = 0
         self._names = 0
         self._factory: Callable[..., asyncio.Future[Any]] | None = None
-        self._children: list[WorkflowTask] | None = None
+        self._children: list[asyncio.Task[Any]] | None = None
         self._generators: list[Any] | None = None
         self._refusals = 0
         self.closing = False
@@ -141,9 +141,14 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             task = self._factory(self, coro, **options)
             if name is not None and hasattr(task, "set_name"):
                 task.set_name(name)
-            return task
-        self._names += 1
-        task = WorkflowTask(coro, self, f"task-{self._names}" if name is None else str(name), context)
+        else:
+            self._names += 1
+            task = WorkflowTask(coro, self, f"task-{self._names}" if name is None else str(name), context)
+        if isinstance(task, asyncio.Task):
+            self._hold(task)
+        return task
+
+    def _hold(self, task: asyncio.Task[Any]) -> None:
         children = self._children
         if children is None:
             self._children = [task]
@@ -151,7 +156,6 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             children.append(task)
             if len(children) > 64 and len(children) & (len(children) - 1) == 0:
                 self._children = [child for child in children if not child.done()]
-        return task
 
     def set_task_factory(self, factory: Any) -> None:
         self._factory = factory
@@ -257,7 +261,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         if self.closing:
             return
         self.closing = True
-        tasks = ([self.main] if self.main is not None else []) + (self._children or [])
+        tasks: list[asyncio.Task[Any]] = [*([self.main] if self.main is not None else []), *(self._children or [])]
         self._children = None
         generators, self._generators = self._generators, None
         with self.entered():

@@ -167,6 +167,7 @@ class Process(WorkflowLoop):
         if name not in handlers:
             raise errors.QueryFailed(workflow_id, name, "no handler of this name is set", tuple(handlers))
         draws = None if self._random is None else self._random.getstate()
+        ordinals = self._orders, self._names
         self._readonly = True
         try:
             with self.entered():
@@ -183,6 +184,7 @@ class Process(WorkflowLoop):
         finally:
             self._readonly = False
             self._ready.clear()
+            self._orders, self._names = ordinals
             if draws is None:
                 self._random = None
             elif self._random is not None:

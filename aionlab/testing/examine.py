@@ -18,12 +18,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aionlab.core import events as e
+from aionlab.core.clock import Micros
 from aionlab.core.errors import NondeterminismError
 from aionlab.core.events import Recorded
+from aionlab.core.payload import hints_of
 from aionlab.core.ports import EventStore
 from aionlab.core.status import Status
 from aionlab.engine.run import LiveRun, Recorder
-from aionlab.replay.process import Process
+from aionlab.replay.process import Code, Process
 from aionlab.replay.rebuild import Rebuilt, rebuild
 from aionlab.store.fold import run_of, timers_of
 from aionlab.store.memory import MemoryStore
@@ -272,14 +274,14 @@ def replayed(history: Sequence[Recorded], program: Block | None = None) -> Rebui
     if program is not None:
         started = dataclasses.replace(started, input=VALUES.encode_args((program,), {}))
         history = [first._replace(event=started), *history[1:]]
-    code = programs_code(started.workflow_type)
-    return rebuild(lambda trace: Process(code, started, first.workflow_id, first.run_id, first.at, None, trace), history)
+    code = _code(started.workflow_type)
+    return rebuild(
+        lambda trace: Process(code, started, first.workflow_id, first.run_id, first.at, None, trace),  # type: ignore[abstract]  # as in Engine.new_process
+        history,
+    )
 
 
-def programs_code(workflow_type: str) -> Any:
-    from aionlab.core.payload import hints_of
-    from aionlab.replay.process import Code
-
+def _code(workflow_type: str) -> Code:
     return Code(workflow_type, "v1", interpret, hints_of(interpret), VALUES)
 
 
@@ -307,7 +309,7 @@ def check_memory(world: World) -> None:
         assert folded is not None
         if (folded.status, dict(folded.attributes), folded.closed_at) != (row.status, dict(row.attributes), row.closed_at):
             raise Broken(f"w{run}: the row says {row}, the history {folded}")
-        timers = [timer for timer in store.due_timers(e.Micros(2**62)) if timer.run_key == row.key]
+        timers = [timer for timer in store.due_timers(Micros(2**62)) if timer.run_key == row.key]
         if sorted(timers, key=lambda timer: timer.timer_id) != timers_of(row.key, history):
             raise Broken(f"w{run}: the timers table is not what history says")
         if row.status.closed:
@@ -566,7 +568,7 @@ class Examination:
             self.counts["events"] += len(history)
         for workflow_id, n in world.acknowledged:
             payload = VALUES.encode(n)
-            times = sum(isinstance(r.event, e.SignalReceived) and r.event.payload == payload for r in world.store.inner.read(workflow_id))
+            times = sum(isinstance(r.event, e.SignalReceived) and r.event.payload == payload for r in world._log(workflow_id))
             if times != 1:
                 raise Broken(f"signal {n} to {workflow_id} was acknowledged and is {times} times in the log")
 

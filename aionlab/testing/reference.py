@@ -128,11 +128,11 @@ class Reference(asyncio.BaseEventLoop):
         self.tasks.append(task)
         return task
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]
         self._alive()
         return super().call_soon(callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]
         self._alive()
         timer = _Timer(when, callback, args, self, context)
         due = round(when * 1_000_000)
@@ -347,7 +347,7 @@ class Reference(asyncio.BaseEventLoop):
                 for task in self.tasks:
                     task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's switch
                     if not task.done():
-                        _unwind(task.get_coro().throw)  # type: ignore[union-attr]  # it has a coroutine
+                        _unwind(task.get_coro().throw)
                 for generator in self.generators:
                     _unwind(generator.aclose().throw)
             self._ready.clear()  # type: ignore[attr-defined]

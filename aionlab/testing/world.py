@@ -131,7 +131,7 @@ class World:
         self.codes = {f"p{n}": Code(f"p{n}", "v1", interpret, hints_of(interpret), VALUES) for n in range(len(programs))}
         self.counts: Counter[str] = Counter()
         self._logs: dict[WorkflowId, list[Recorded]] = {}
-        self.acknowledged: list[tuple[str, int]] = []
+        self.acknowledged: list[tuple[WorkflowId, int]] = []
         """(workflow id, payload) of signals whose senders were told that they are recorded."""
         self.open()
 

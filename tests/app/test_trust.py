@@ -141,30 +141,30 @@ def test_a_tampered_document_never_runs(path: Path, canary: Path) -> None:
     (document,) = db.execute("SELECT document FROM package WHERE workflow_type = 'order'").fetchone()
     db.close()
     assert b"stepped" in document
-    edited(path, "UPDATE package SET document = ? WHERE workflow_type = 'order'", document.replace(b"stepped", b"tampered"))
+    edited(path, "UPDATE package SET document = ? WHERE workflow_type = 'order'", document.replace(b"stepped", b"forged"))
     with aionlab.open(path) as lab:
         waits_for_trust(lab, canary)
         book = Notebook(lab)
         book.run(program(canary))
         assert lab.get("o-1").result(10) == 4
-        assert "tampered" not in canary.read_text() and "tampered" not in str(lab.code("order"))
+        assert "forged" not in canary.read_text() and "forged" not in str(lab.code("order"))
     with aionlab.open(path) as lab:
-        assert lab.query("o-1", "state") == "open" and "tampered" not in canary.read_text()
+        assert lab.query("o-1", "state") == "open" and "forged" not in canary.read_text()
 
 
 def test_a_tampered_activity_never_runs(path: Path, canary: Path) -> None:
     db = sqlite3.connect(path)
     (document,) = db.execute("SELECT document FROM package WHERE workflow_type = 'activity:touch'").fetchone()
     db.close()
-    edited(path, "UPDATE package SET document = ? WHERE workflow_type = 'activity:touch'", document.replace(b"touched", b"tampered"))
+    edited(path, "UPDATE package SET document = ? WHERE workflow_type = 'activity:touch'", document.replace(b"touched", b"forged"))
     with aionlab.open(path) as lab:
         lab.signal("o-1", "approval")
         lab.settle(10)
         assert lab.waiting_for("o-1") == "touch (its stored code is not trusted: `%aion trust`)"
-        assert not lab.get("o-1").status.closed and "tampered" not in canary.read_text() and "touched" not in canary.read_text()
+        assert not lab.get("o-1").status.closed and "forged" not in canary.read_text() and "touched" not in canary.read_text()
         book = Notebook(lab)
         book.run(program(canary))
-        assert lab.get("o-1").result(10) == 4 and "tampered" not in canary.read_text()
+        assert lab.get("o-1").result(10) == 4 and "forged" not in canary.read_text()
 
 
 @pytest.mark.parametrize("statement", [
@@ -239,7 +239,7 @@ def test_an_activity_waits_for_names_of_the_notebook(tmp_path: Path) -> None:
         handle = lab.start("report", 2, id="r-1")
         lab.settle(10)
         assert lab.waiting_for("r-1") == "`db`: run the cell that makes it"
-        assert "`db`" in str(lab.describe("r-1")) and "`db`" in str(lab.timeline("r-1")) and "`db`" in str(lab.tree()) and "1 waiting" in str(lab.status())
+        assert "`db`" in str(lab.describe("r-1")) and "`db`" in str(lab.tree()) and "1 waiting" in str(lab.status())
         attempts = len(handle.history())
         book.run("unrelated = 1")
         lab.settle(10)

@@ -345,10 +345,13 @@ def test_fenced_is_for_good(bench: Workbench) -> None:
         waiting.outcome()
     assert bench.engine.fenced and bench.engine.wait_seconds() is None and not settling.poll()
     bench.store.inner.fenced = False
-    for verb, *arguments in (("signal", "w", "x", bench.values.encode(1)), ("run", "w"), ("registry",), ("settle",)):
+    for verb, *arguments in (("signal", "w", "x", bench.values.encode(1)), ("start", StartRequest("quick", b"[1]")), ("pause", "w"), ("settle",)):
         with pytest.raises(errors.Fenced):
             bench.call(verb, *arguments)
     assert snapshot(bench) == before
+    # Looking still works, at what the log says.
+    assert bench.call("run", "w").status is Status.RUNNING and len(bench.history("w")) == 1
+    assert bench.call("registry") == [] and bench.call("progress").halted
     bench.crash()
     bench.signal("w", "x", 2)
     assert bench.status("w") is Status.RUNNING

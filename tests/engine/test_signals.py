@@ -139,6 +139,21 @@ def test_an_idempotency_key_counts_once_even_across_a_restart(bench: Workbench) 
     assert [call.outcome() for call in calls[:1]] == [True] and bench.result("w") == [1, 2, 3]
 
 
+def test_a_key_is_known_after_its_signal_ended_the_run(bench: Workbench) -> None:
+    """The sender was interrupted before the answer and asks again."""
+    bench.start("listener", "x", 1, id="w")
+    made = [Call("signal", "w", "x", bench.values.encode(1), None, "a") for _ in range(2)]
+    for call in made:
+        bench.engine.submit(call)
+    bench.host.pump()
+    assert [call.outcome() for call in made] == [True, False]
+    assert bench.signal("w", "x", 1, "a") is False
+    bench.crash()
+    assert bench.signal("w", "x", 1, "a") is False
+    with pytest.raises(errors.RunClosed):
+        bench.signal("w", "x", 1, "b")
+
+
 def test_keys_are_of_a_run_not_of_the_id(bench: Workbench) -> None:
     for n in (1, 2):
         bench.start("listener", "x", 1, id="w")

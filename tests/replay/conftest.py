@@ -92,7 +92,7 @@ def step() -> Iterator[Callable[..., Stepper]]:
             stepper.process.close()
             assert stepper.replays()
         made.clear()
-        gc.collect()
+        gc.collect(1)  # what a test has made is young
     finally:
         sys.unraisablehook = hook
     assert heard == []
