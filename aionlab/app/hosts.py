@@ -87,7 +87,8 @@ class ThreadHost:
     def __init__(self, make: Callable[[], Engine], farewell: Callable[[Engine], None] | None = None, name: str = "aion-engine") -> None:
         """`make` builds the engine on its own thread; what it raises is raised here. `farewell` is called there before the store closes."""
         self._farewell = farewell
-        self._stopping = False
+        self._stopping = self._ended = False
+        self._bye: SimpleQueue[None] = SimpleQueue()
         self._pid = os.getpid()
         self.beats = 0
         """Turns begun, for watching that the engine is alive."""
@@ -105,7 +106,19 @@ class ThreadHost:
         self.engine = made
         _interval(+1)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the engine's thread goes on. Not asked of the thread: an interrupt inside `Thread.is_alive` declares a living one dead."""
+        return not self._ended
+
     def _run(self, make: Callable[[], Engine]) -> None:
+        try:
+            self._serve(make)
+        finally:
+            self._ended = True
+            self._bye.put(None)
+
+    def _serve(self, make: Callable[[], Engine]) -> None:
         try:
             engine = make()
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
@@ -118,7 +131,7 @@ class ThreadHost:
                 engine.turn(engine.wait_seconds())
                 if engine.inbox.empty():
                     engine.rest()
-            except BaseException:  # noqa: BLE001 - whatever escapes a turn, the thread goes on: everybody's runs depend on it
+            except BaseException:
                 log.exception("a turn was cut short")
                 time.sleep(STEP)
         _shut(engine, self._farewell)
@@ -126,7 +139,7 @@ class ThreadHost:
     def ask(self, call: Call) -> Call:
         if os.getpid() != self._pid:
             raise Fenced("this process was forked from the one that opened the lab; open the database here (as an observer) instead")
-        if self._stopping or not self._thread.is_alive():
+        if self._stopping or self._ended:
             raise StoreUnavailable("the lab is closed; open it again with aionlab.open(…)")
         self.engine.submit(call)
         return call
@@ -137,7 +150,7 @@ class ThreadHost:
             so_far = time.monotonic() - begun
             if timeout is not None and so_far >= timeout:
                 return call.poll()
-            if not self._thread.is_alive():
+            if self._ended:
                 if not call.poll():
                     raise StoreUnavailable("the engine's thread has ended; open the lab again")
                 return True
@@ -152,7 +165,9 @@ class ThreadHost:
         self._stopping = True
         self.engine.submit(Call("names", ""))
         try:
-            self._thread.join(timeout=10)
+            self._bye.get(timeout=10)
+        except Empty:
+            log.warning("the engine's thread is still busy; it ends after its turn")
         finally:
             _interval(-1)
 

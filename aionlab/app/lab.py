@@ -222,28 +222,20 @@ class Lab:
         """Carry out a call that records something, and give its answer. An interrupt withdraws it if no turn has taken it; otherwise the
         answer, which is a commit away, is awaited. The KeyboardInterrupt says which (`done` or `undone`), and carries the `facts` of
         what was done."""
-        with Hold(self.host.threaded) as hold:
-            hold.wake = call.ring
-            try:
+        try:
+            with Hold(self.host.threaded) as hold:
+                hold.wake = call.ring
                 self.host.ask(call)
-                self.host.wait(call, None, hold.check)
-            except KeyboardInterrupt as stop:
-                if call.withdraw():
-                    stop.args = (undone,)
-                    raise
-                if not (call.poll() or self.host.wait(call, _ANSWER)):
-                    hold.says, hold.facts = f"the engine has not answered; perhaps {done}", facts or {}
-                    raise
                 try:
-                    call.outcome()
-                except AionError as error:
-                    stop.args = (f"{undone}: {error}",)
-                    raise stop from error
-                hold.says, hold.facts = done, facts or {}
-                raise
-            value = call.outcome()
-            hold.says, hold.facts = done, facts or {}
-            return value
+                    self.host.wait(call, None, hold.check)
+                except KeyboardInterrupt:
+                    if not call.withdraw():
+                        self.host.wait(call, _ANSWER)
+                    raise
+                return call.outcome()
+        except KeyboardInterrupt as stop:
+            _tell(stop, call, done, undone, facts or {})
+            raise
 
     def _may_write(self) -> None:
         if self.readonly:
@@ -389,6 +381,22 @@ class Lab:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": repr(self)}
+
+
+def _tell(stop: KeyboardInterrupt, call: Call, done: str, undone: str, facts: dict[str, Any]) -> None:
+    """Say in an interrupt what became of the call it interrupted."""
+    if call.withdraw():
+        stop.args = (undone,)
+        return
+    stop.args = (done if call.poll() else f"the engine has not answered; perhaps {done}",)
+    if call.poll():
+        try:
+            call.outcome()
+        except AionError as error:
+            stop.args = (f"{undone}: {error}",)
+            return
+    for name, value in facts.items():
+        setattr(stop, name, value)
 
 
 class SourceText:

@@ -22,10 +22,10 @@ from aionlab.engine.engine import Engine
 from aionlab.store.lease import Owner
 from aionlab.store.sqlite import SqliteStore
 
+from . import witness
 from .clocks import EPOCH_2020, CountedIds, RandomIds, RealClock, VirtualClock
 from .hosts import Host, InlineHost, ThreadHost
 from .lab import Lab
-from . import witness
 from .library import Library, Signer
 
 _PATIENCE = 250

@@ -115,12 +115,22 @@ def unpack(code: int, ref: int | None, data: bytes | None, payload: bytes | None
     return event
 
 
-@lru_cache(maxsize=1024)
 def _scheduled(activity_type: str, options: e.ActivityOptions) -> bytes:
+    found = _seen.get((activity_type, id(options)))
+    if found is not None:
+        return found[1]
     data: dict[str, Any] = {"activity_type": activity_type}
     if options != e.ActivityOptions():
         data["options"] = dataclasses.asdict(options)
-    return dumps(data)
+    text = dumps(data)
+    if len(_seen) >= 1024:
+        _seen.clear()
+    _seen[activity_type, id(options)] = options, text
+    return text
+
+
+_seen: dict[tuple[str, int], tuple[e.ActivityOptions, bytes]] = {}
+"""Texts by the identity of options, which are kept here so that it stays theirs: hashing them costs as much as all else of `pack`."""
 
 
 @lru_cache(maxsize=1024)

@@ -23,4 +23,11 @@ except ImportError:
 
     dumps, loads = _dumps, json.loads
 else:
-    dumps, loads = orjson.dumps, orjson.loads
+    _orjson_dumps = orjson.dumps
+
+    def _dumps_tight(value: Any) -> bytes:
+        """orjson hands its work buffer out as it is, 4 KB for the smallest text; what is kept for long, or in thousands, has to fit."""
+        text = _orjson_dumps(value)
+        return b"%b" % text if len(text) < 4096 else text
+
+    dumps, loads = _dumps_tight, orjson.loads

@@ -434,9 +434,10 @@ class Engine:
 
     def fact(self, run: LiveRun, fact: e.Event) -> None:
         """Record a fact with the step it causes; deferred where the code cannot take it now."""
-        if run.process is None and run.status is Status.RUNNING and not run.stuck and not run.waits_for:
+        process, turn = run.process, self.now_turn
+        assert turn is not None
+        if process is None and run.status is Status.RUNNING and not run.stuck and not run.waits_for:
             self.make_resident(run)
-        turn = self.turn_now
         if not run.can_step or run.deferred:
             turn.record(run, fact, deferred=True)
             self.flush(run)
@@ -483,13 +484,13 @@ class Engine:
 
     # --- residency ------------------------------------------------------------------------------------------------------
 
-    def new_run_keys(self, workflow_id: WorkflowId) -> tuple[Recorder, int]:
-        """The recorder of a workflow id (a new one for a new id) and a fresh run key."""
+    def new_run_keys(self, workflow_id: WorkflowId, is_new: bool = False) -> tuple[Recorder, int]:
+        """The recorder of a workflow id (a new one for a new id) and a fresh run key. `is_new`: no run of the id is known or stored."""
         self._run_keys += 1
         live = self.turn_now.planned.get(workflow_id) or self.registry.get(workflow_id)
         if live is not None:
             return live.recorder, self._run_keys
-        key = self.store.workflow_key(workflow_id)
+        key = None if is_new else self.store.workflow_key(workflow_id)
         if key is not None:
             return Recorder(workflow_id, key, self.store.head(workflow_id)), self._run_keys
         self._workflow_keys += 1

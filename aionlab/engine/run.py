@@ -20,6 +20,10 @@ UNREADABLE = (UnknownEventKind, IllegalEvent, ValueError, TypeError, LookupError
 """What reading or folding a history raises that is damaged, or was written by a newer aionlab."""
 
 
+_RUNNING = Status.RUNNING
+_PLAIN = frozenset({e.ActivityScheduled, e.ActivityStarted, e.ActivityCompleted})
+
+
 class Recorder:
     """The one owner of a workflow id's sequence head; shared by the runs of the id."""
 
@@ -93,12 +97,13 @@ class LiveRun:
     @property
     def can_step(self) -> bool:
         """Whether a fact may be delivered now."""
-        return self.process is not None and self.status is Status.RUNNING and self.stuck is None
+        return self.process is not None and self.status is _RUNNING and self.stuck is None
 
     def fold(self, event: e.Event) -> None:
         """Take a recorded event into account; raises IllegalEvent where the status table forbids it."""
-        self.status = after(self.status, event)
         kind = type(event)
+        if kind not in _PLAIN or self.status is not _RUNNING:  # those three are allowed in a running run and leave it so
+            self.status = after(self.status, event)
         if kind is e.ActivityCompleted:
             if self.activities:
                 self.activities.pop(event.activity_id, None)  # type: ignore[union-attr]  # narrowed by `kind`, as below

@@ -12,8 +12,7 @@ import contextvars
 import sys
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from aionlab.core.clock import Micros
@@ -35,7 +34,8 @@ class WorkflowFuture(asyncio.Future[Any]):
     __slots__ = ("_order",)
 
     def __init__(self, loop: WorkflowLoop) -> None:
-        self._order = loop.next_order()
+        loop._orders = order = loop._orders + 1  # next_order, without the call
+        self._order = (loop._seed + order * _MIX) & _MASK
         super().__init__(loop=loop)
 
     def __hash__(self) -> int:
@@ -69,6 +69,39 @@ class DurableTimer(asyncio.TimerHandle):
         self.fired = False
 
 
+class _Entered:
+    """What `WorkflowLoop.entered` gives; a class, because a generator costs twice as much."""
+
+    __slots__ = ("_hooks", "_loop", "_outer")
+
+    def __init__(self, loop: WorkflowLoop) -> None:
+        self._loop = loop
+
+    def __enter__(self) -> None:
+        self._outer = events._get_running_loop()
+        self._hooks = sys.get_asyncgen_hooks()
+        events._set_running_loop(self._loop)
+        sys.set_asyncgen_hooks(self._loop._generator_began, _generator_dropped)
+
+    def __exit__(self, *_: object) -> None:
+        sys.set_asyncgen_hooks(*self._hooks)
+        events._set_running_loop(self._outer)
+
+
+class Callback(asyncio.Handle):
+    """A handle made without asking the loop whether it debugs."""
+
+    __slots__ = ()
+
+    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], loop: WorkflowLoop, context: contextvars.Context | None) -> None:
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
+
 class WorkflowLoop(asyncio.AbstractEventLoop):
     """One run's loop. `drain` runs it to quiescence."""
 
@@ -97,7 +130,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     def call_soon(self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None) -> asyncio.Handle:  # type: ignore[override]
         if self.closing:
             self._refuse()
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = Callback(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
@@ -216,18 +249,9 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._orders = order = self._orders + 1
         return (self._seed + order * _MIX) & _MASK
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self) -> _Entered:
         """This loop as the thread's running loop, with its own async-generator hooks; what was there before comes back."""
-        outer = events._get_running_loop()
-        hooks = sys.get_asyncgen_hooks()
-        events._set_running_loop(self)
-        sys.set_asyncgen_hooks(firstiter=self._generator_began, finalizer=_generator_dropped)
-        try:
-            yield
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
-            events._set_running_loop(outer)
+        return _Entered(self)
 
     def drain(self) -> None:
         """Run callbacks until none is left or the main task is done; the rest is dropped then."""
@@ -236,17 +260,19 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         outer = events._get_running_loop()
         hooks = sys.get_asyncgen_hooks()
         events._set_running_loop(self)
-        sys.set_asyncgen_hooks(firstiter=self._generator_began, finalizer=_generator_dropped)
+        sys.set_asyncgen_hooks(self._generator_began, _generator_dropped)
         try:
             while ready:
-                handle = ready.popleft()
-                if not handle._cancelled:  # Handle.cancelled() costs a call for each callback
+                handle: Any = ready.popleft()
+                if not handle._cancelled:  # Handle.cancelled() costs a call for each callback, and so does Handle._run()
                     try:
-                        handle._run()
+                        handle._context.run(handle._callback, *handle._args)
                     except (SystemExit, KeyboardInterrupt):
                         # asyncio re-raises these after it has put them on the task, where the run's outcome finds them.
                         self._stopped()
-                if main is not None and main.done():
+                    except BaseException as error:  # noqa: BLE001 - as in Handle._run
+                        self.call_exception_handler({"exception": error, "handle": handle})
+                if ready and main is not None and main.done():
                     ready.clear()
         finally:
             ready.clear()

@@ -17,22 +17,33 @@ class Mailbox:
 
     def __init__(self, loop: WorkflowLoop) -> None:
         self._loop = loop
-        self.signals: deque[Payload] = deque()
-        self.waiting: deque[WorkflowFuture] = deque()
+        self.signals: deque[Payload] | tuple[()] = ()
+        """A deque while there is any; an empty one takes 760 bytes, in every parked run."""
+        self.waiting: list[WorkflowFuture] = []
 
     def put(self, payload: Payload) -> None:
+        if not self.signals:
+            self.signals = deque()
         self.signals.append(payload)
         self._wake()
 
+    def take(self) -> Payload:
+        """The first signal; only while there is one."""
+        assert self.signals
+        payload = self.signals.popleft()
+        if not self.signals:
+            self.signals = ()
+        return payload
+
     async def get(self) -> Payload:
         if self.signals and not self.waiting:
-            return self.signals.popleft()
+            return self.take()
         turn = self._loop.create_future()
         self.waiting.append(turn)
         try:
             self._wake()
             await turn
-            return self.signals.popleft()
+            return self.take()
         finally:
             self.waiting.remove(turn)
             if not self._loop.closing:

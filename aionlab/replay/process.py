@@ -24,7 +24,7 @@ from aionlab.core.failure import Failure
 from aionlab.core.names import check_name
 from aionlab.core.running import Info, current
 
-from .loop import DurableTimer, RunDropped, WorkflowFuture, WorkflowLoop, WorkflowTask
+from .loop import Callback, DurableTimer, RunDropped, WorkflowFuture, WorkflowLoop, WorkflowTask
 from .mailbox import Mailbox
 from .where import asked_here, awaited_at
 
@@ -340,7 +340,7 @@ class Process(WorkflowLoop):
         self._signal_handlers[name] = handler
         box = self._boxes.get(name) if self._boxes else None
         while box is not None and box.signals:
-            self.call_soon(self._handle, name, handler, box.signals.popleft(), context=self._context)
+            self.call_soon(self._handle, name, handler, box.take(), context=self._context)
 
     def on_query(self, name: str, handler: Callable[..., Any]) -> None:
         self._may_ask()
@@ -376,7 +376,11 @@ class Process(WorkflowLoop):
     def call_soon(self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None) -> asyncio.Handle:  # type: ignore[override]
         if self._readonly:
             self._may_ask()
-        return super().call_soon(callback, *args, context=context)
+        if self.closing:
+            self._refuse()
+        handle = Callback(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
 
     def _may_ask(self) -> None:
         if self._readonly:

@@ -9,8 +9,8 @@ from aionlab.core.ids import WorkflowId
 from aionlab.core.ports import Batch
 
 
-def check(batch: Batch) -> None:
-    """Rows of each workflow go on without a gap from its expected head, and workflows that are new begin at 0.
+def check(batch: Batch) -> dict[int, int]:
+    """Rows of each workflow go on without a gap from its expected head, and workflows that are new begin at 0; the heads after them.
 
     Raises BadBatch.
     """
@@ -29,6 +29,7 @@ def check(batch: Batch) -> None:
             raise BadBatch(f"workflow key {key}: exactly the workflows that are new have a head of 0 and rows")
     if not new <= batch.expected.keys():
         raise BadBatch("a new workflow without a row")
+    return heads
 
 
 def check_sequence(workflow_id: WorkflowId, events: Sequence[Recorded], expected_seq: int) -> None:

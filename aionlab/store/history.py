@@ -130,10 +130,10 @@ class Histories(Visibility):
                 return SequenceConflict(names.get(key) or self._name(key), batch.expected[key], found)
         return None
 
-    def _remember(self, batch: Batch) -> None:
+    def _remember(self, heads: dict[int, int]) -> None:
         if len(self._heads) > _REMEMBERED:
             self._heads.clear()
-        self._heads.update((row[0], row[1]) for row in batch.rows)
+        self._heads.update(heads)
 
     def _name(self, key: int) -> WorkflowId:
         found = self._rows("SELECT id FROM workflow WHERE key = ?", (key,))

@@ -102,14 +102,14 @@ class SqliteStore(Histories, Packages):
     def commit(self, batch: Batch) -> None:
         self._may_write()
         with self._lock:
-            check(batch)
+            heads = check(batch)
             plain = not (batch.workflows or batch.runs or batch.changes or batch.timers or batch.timers_ended or batch.runs_ended)
             if plain and len(batch.rows) <= self._plain_rows and not self._db.in_transaction:
                 self._commit_rows(batch)
             else:
                 with self._transaction():
                     self._apply(batch)
-            self._remember(batch)
+            self._remember(heads)
             self._grow(len(batch.rows))
 
     def append(self, workflow_id: WorkflowId, events: Sequence[Recorded], expected_seq: int) -> None:
@@ -124,7 +124,7 @@ class SqliteStore(Histories, Packages):
                     batch = batch_of(self, workflow_id, events, expected_seq)
                     self._apply(batch)
             if events:
-                self._remember(batch)
+                self._remember({batch.rows[-1][0]: batch.rows[-1][1]})
                 self._grow(len(batch.rows))
 
     def _commit_rows(self, batch: Batch) -> None:

@@ -6,6 +6,7 @@ acknowledged and is not in the log is asked for again. The engine is the real on
 from __future__ import annotations
 
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,6 +37,7 @@ Move = list[Op]
 BEGINNING = Micros(1_577_836_800_000_000)
 SECOND = 1_000_000
 VALUES = values_for(None)
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _FIRST_EVENT = {"pause": e.WorkflowPaused, "resume": e.WorkflowResumed, "cancel": e.WorkflowCancelRequested, "terminate": e.WorkflowTerminated}
 
 
@@ -274,7 +276,7 @@ class World:
             case ("start", run):
                 self.ids.next_run = run
                 call = Call("start", StartRequest(
-                    f"p{run}", VALUES.encode_args((self.programs[run],), {}), workflow_id=self.name(run), python="3.11",
+                    f"p{run}", VALUES.encode_args((self.programs[run],), {}), workflow_id=self.name(run), python=PYTHON,
                     deadline=Micros(60 * SECOND) if self.deadlines else None,
                 ))  # fmt: skip
             case ("signal", run, name, n, keyed):

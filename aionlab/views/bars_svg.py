@@ -28,13 +28,19 @@ def element(picture: Picture | None) -> Element:
         _say(10, 20, f"{name}  {look(str(span.status)).mark} {span.status}  {picture.length}", 14, GREY, bold=True),
         _say(10, 38, f"run {label(span.run_id, 200)}  {short(span.version)}  {when(span.started_at)}", 11, GREY),
     ]
+    tall = _STEP * len(picture.rows) + 17
     for one in axis.stretches:
         left, right = _LEFT + one.left * _BAR, _LEFT + one.right * _BAR
         if one.folded:
-            tall = _STEP * len(picture.rows)
-            parts.append(s("rect", x=_n(left), y=_TOP - 6, width=_n(right - left), height=tall, fill=GREY, fill_opacity=0.12))
+            parts.append(
+                s("rect", x=_n(left), y=_TOP - 23, width=_n(right - left), height=tall, fill=GREY, fill_opacity=0.12)
+            )
         if one.folded or right - left > 50:
-            parts.append(_say((left + right) / 2, _TOP - 11, one.label, 10, GREY, anchor="middle"))
+            said = f"⋯ {one.label} ⋯" if one.folded else one.label
+            parts.append(_say((left + right) / 2, _TOP - 11, said, 10, GREY, anchor="middle"))
+    parts.append(_rule(10, _TOP - 6, _WIDE - 10, _TOP - 6, 0.4))
+    if picture.open:
+        parts.append(_rule(_LEFT + _BAR, _TOP - 23, _LEFT + _BAR, _TOP - 23 + tall, 1.0, dotted=True))
     for k, row in enumerate(picture.rows):
         y = _TOP + k * _STEP
         parts += (
@@ -76,8 +82,13 @@ def _legend(picture: Picture, y: int) -> list[Element]:
     x = 10.0
     for name in picture.kinds:
         kind = KINDS[name]
-        found += [s("rect", x=_n(x), y=y - 8, width=14, height=8, rx=2, fill=_fill(name)), _say(x + 19, y, kind.word, 10, GREY)]
-        x += 32 + 6 * len(kind.word)
+        wide, tall = (3, 12) if name == "signal" else (14, 5) if kind.hatched else (14, 8)
+        box = s("rect", x=_n(x), y=_n(y - 4 - tall / 2), width=wide, height=tall, rx=2, fill=_fill(name))
+        found += [box, _say(x + wide + 5, y, kind.word, 10, GREY)]
+        x += wide + 18 + 5.4 * len(kind.word)
+    if picture.open:
+        found += [_rule(x + 1, y - 10, x + 1, y + 2, 1.0, dotted=True), _say(x + 8, y, "still open", 10, GREY)]
+        x += 80
     if picture.axis.folds:
         said = "not to scale: " + ", ".join(fold.label for fold in picture.axis.folds)
         found += [
@@ -99,6 +110,11 @@ def _hatch(kind: str) -> Element:
 def _say(x: float, y: float, text: str, size: int, fill: str, anchor: str | None = None, bold: bool = False) -> Element:
     weight = 600 if bold else None
     return s("text", text, x=_n(x), y=_n(y), font_size=size, font_family=_FONT, fill=fill, text_anchor=anchor, font_weight=weight)
+
+
+def _rule(x1: float, y1: float, x2: float, y2: float, opacity: float, dotted: bool = False) -> Element:
+    dashes = "2 2" if dotted else None
+    return s("line", x1=_n(x1), y1=_n(y1), x2=_n(x2), y2=_n(y2), stroke=GREY, opacity=opacity, stroke_dasharray=dashes)
 
 
 def _n(number: float) -> str:

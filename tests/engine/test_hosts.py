@@ -62,7 +62,7 @@ class Bench:
         assert self.host.wait(call, 20), f"{verb} has no answer"
         return call.outcome()
 
-    def start(self, name: str, *args: Any, id: str, key: str | None = None) -> None:
+    def start(self, name: str, *args: Any, id: str, key: str | None = None) -> None:  # noqa: A002 - the word of the API
         self.call("start", StartRequest(name, self.values.encode_args(args, {}), workflow_id=id, idempotency_key=key))
 
     def signal(self, workflow_id: str, name: str, value: Any = None, key: str | None = None) -> bool:
@@ -324,7 +324,7 @@ def test_an_exception_thrown_into_the_engines_thread_is_survived(bench: Bench) -
     assert entered.wait(20)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(bench.host._thread.ident), ctypes.py_object(KeyboardInterrupt))
     assert bench.host.wait(call, 20)
-    assert bench.host._thread.is_alive() and bench.alive()
+    assert bench.host.alive and bench.alive()
 
 
 # --- what the thread survives ------------------------------------------------------------------------------------------
@@ -350,7 +350,7 @@ def test_listeners_stores_and_verbs_that_raise(bench: Bench) -> None:
         raise OSError("no upkeep today")
 
     bench.store.rest = rest
-    assert bench.alive() and bench.host._thread.is_alive()
+    assert bench.alive() and bench.host.alive
 
 
 def test_a_store_that_goes_away_and_comes_back(bench: Bench) -> None:
@@ -420,7 +420,7 @@ def test_closing_twice_and_calling_afterwards() -> None:
     waiting = bench.host.ask(Call("result", "w"))
     bench.host.close()
     bench.host.close()
-    assert not bench.host._thread.is_alive()
+    assert not bench.host.alive
     with pytest.raises(errors.StoreUnavailable, match="closed"):
         bench.call("registry")
     with pytest.raises(errors.StoreUnavailable, match="ended"):
@@ -440,7 +440,7 @@ def test_closing_from_many_threads_while_others_call() -> None:
             pass
 
     in_threads(8, work)
-    assert not bench.host._thread.is_alive()
+    assert not bench.host.alive
 
 
 def test_a_clean_close_leaves_the_log_as_a_crash_would(tmp_path: Any) -> None:

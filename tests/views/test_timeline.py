@@ -181,6 +181,13 @@ def test_hovering_tells_each_attempt() -> None:
     assert any("input [42]" in title for title in titles)
 
 
+def test_what_is_still_open_is_marked_in_every_form() -> None:
+    going = Timeline(hist.going())
+    assert all("still open" in form for form in (str(going), Page(going._repr_html_()).text, going.to_svg()))
+    done = Timeline(hist.order())
+    assert not any("still open" in form for form in (str(done), done._repr_html_(), done.to_svg()))
+
+
 def test_the_picture_is_a_file_of_its_own() -> None:
     picture = Timeline(hist.order()).to_svg()
     assert picture.startswith('<svg xmlns="http://www.w3.org/2000/svg"') and picture.count("http") == 1

@@ -71,7 +71,7 @@ def start(engine: Engine, request: StartRequest) -> Started:
     point("check")
     if request.workflow_id is not None:
         request = replace(request, workflow_id=check_name("workflow id", request.workflow_id))
-    attributes = check_attributes(request.attributes or {}, engine.store.attribute_types())
+    attributes = check_attributes(request.attributes, engine.store.attribute_types()) if request.attributes else {}
     if request.deadline is not None and request.deadline <= 0:
         raise InvalidOption("a deadline lies in the future: give the length of time the run may take")
     if request.idempotency_key is not None:
@@ -141,6 +141,8 @@ def _previous(engine: Engine, workflow_id: WorkflowId) -> Run | None:
         raise AlreadyStarted(workflow_id, live.run_id, str(live.status))
     if live is not None:
         return live.current_row()
+    if engine.store.workflow_key(workflow_id) is None:
+        return None
     previous = engine.store.run(workflow_id)
     if previous is not None and not previous.status.closed:
         raise AlreadyStarted(workflow_id, previous.run_id, previous.status.value)
@@ -151,7 +153,7 @@ def _plan(
     engine: Engine, request: StartRequest, code: Code, workflow_id: WorkflowId, run_id: RunId, attributes: Mapping[str, Any], previous: Run | None
 ) -> tuple[LiveRun, e.WorkflowStarted]:
     now = engine.turn_now.now
-    recorder, key = engine.new_run_keys(workflow_id)
+    recorder, key = engine.new_run_keys(workflow_id, previous is None)
     parent = previous.run_id if previous is not None else None
     row = Run(
         key, recorder.key, workflow_id, run_id, code.workflow_type, code.version, Status.RUNNING, now, None, dict(attributes), parent,

@@ -1,0 +1,147 @@
+"""Ten seconds of interrupts, a thousand and more a second, on a kernel whose cell starts, signals and waits without pause."""
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from queue import Empty
+
+import pytest
+
+from aionlab.core import events as e
+from aionlab.store.sqlite import SqliteStore
+from tests.environment import requires
+from tests.lab.kernels import Kernel
+
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
+SECONDS, AT_LEAST = 10, 10_000
+
+PREPARE = """%%workflow
+@workflow
+async def order(n):
+    return n
+
+@workflow
+async def keep():
+    await workflow.receive("never")
+"""
+BEFORE = """
+import faulthandler, json, os, signal, threading, time
+faulthandler.register(signal.SIGUSR1, open("stacks", "w"))
+from aionlab.core.errors import ResultTimeout
+%start keep() --id keep
+file = os.open("acts", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def note(*what):
+    os.write(file, (json.dumps(what) + "\\n").encode())
+number, over, worst, beats = 0, threading.Event(), 0.0, 0
+def heart():
+    global worst, beats
+    while not over.is_set():
+        begun = time.perf_counter()
+        lab.call("now")
+        worst, beats = max(worst, time.perf_counter() - begun), beats + 1
+        over.wait(0.005)
+threading.Thread(target=heart, daemon=True).start()
+def texts(error):
+    found = []
+    while error is not None:
+        found.append(str(error))
+        error = error.__context__
+    return found
+def one(magic):
+    global number
+    number += 1
+    name, kind = f"s-{number}", ("start", "%start", "signal", "%signal", "%result", "result")[number % 6]
+    try:
+        if kind == "start":
+            lab.start(order, number, id=name)
+        elif kind == "%start":
+            magic("start", f"order({number}) --id {name}")
+        elif kind == "signal":
+            lab.signal("keep", name)
+        elif kind == "%signal":
+            magic("signal", f"keep {name} {number}")
+        elif kind == "%result":
+            magic("result", "keep --timeout 5ms")
+        else:
+            lab.get("keep").result(0.005)
+        note("done", kind, name)
+    except ResultTimeout:
+        note("done", kind, name)
+    except KeyboardInterrupt as stop:
+        note("stopped", kind, name, texts(stop))
+def storm(depth):
+    magic = get_ipython().run_line_magic
+    while not os.path.exists("stop"):
+        try:
+            storm(depth - 1) if depth else one(magic)
+        except KeyboardInterrupt:
+            pass
+"""
+
+
+@requires("kernel", "posix")
+def test_a_storm_of_interrupts_harms_nothing(tmp_path: Path) -> None:
+    with Kernel(tmp_path) as kernel:
+        kernel.run("%load_ext aionlab\n%config AionMagics.notice_after = 0")
+        kernel.run(PREPARE)
+        kernel.run(BEFORE)
+        pid = int(kernel.value("os.getpid()"))
+        client = kernel.client
+        client.execute("note('begun'); storm(8)")
+        while not (tmp_path / "acts").exists() or not (tmp_path / "acts").read_text():
+            select.select([], [], [], 0.01)
+        sent, begun = 0, time.monotonic()
+        while time.monotonic() - begun < SECONDS or sent < AT_LEAST:
+            os.kill(pid, signal.SIGINT)
+            sent += 1
+            select.select([], [], [], 0.0002)
+            assert time.monotonic() - begun < 60
+        seconds = time.monotonic() - begun
+        (tmp_path / "stop").touch()
+        try:
+            reply = client.get_shell_msg(timeout=15)["content"]
+        except Empty:
+            os.kill(pid, signal.SIGUSR1)
+            print((tmp_path / "acts").read_text()[-600:])
+            select.select([], [], [], 1)
+            raise AssertionError("the cell does not end: " + (tmp_path / "stacks").read_text()) from None
+        assert reply["status"] == "ok", reply
+        assert kernel.value("over.set(); lab.settle(20)") == "True", "the engine stands still"
+        worst, beats = float(kernel.value("worst")), int(kernel.value("beats"))
+        assert kernel.value("lab.status().progress.halted") == "''"
+        assert kernel.value("h = %start order(7) --id after\nh.result(10)") == "7"
+    acts = [json.loads(line) for line in (tmp_path / "acts").read_text().splitlines()][1:]
+    counted = Counter((what, kind) for what, kind, *_ in acts)
+    print(f"{sent} interrupts in {seconds:.1f} s; longest wait for the engine {worst:.3f} s over {beats} beats; {dict(counted)}")
+    assert sent >= AT_LEAST and sent / seconds >= 1000
+    assert worst <= 0.5, f"the engine did not answer for {worst:.3f} s"
+    store = SqliteStore.open(tmp_path / "lab.db", readonly=True)
+    assert store.verify() == []
+    starts = Counter(str(id) for id in store.ids() for recorded in store.read(id) if isinstance(recorded.event, e.WorkflowStarted))
+    signals = Counter(recorded.event.name for recorded in store.read("keep") if isinstance(recorded.event, e.SignalReceived))  # type: ignore[arg-type]
+    store.close()
+    assert set(starts.values()) == {1} and set(signals.values()) == {1}, "something was recorded twice"
+    mute = 0
+    for what, kind, name, *more in acts:
+        if kind.endswith("result"):
+            continue
+        recorded = (starts if kind.endswith("start") else signals)[name] == 1
+        if what == "done":
+            assert recorded, f"{kind} {name} was acknowledged and is not in the log"
+            continue
+        said = more[0]
+        if any(text in (f"{name} was started", f"'{name}' was sent to keep", f"{name!r} was sent to keep") for text in said):
+            assert recorded, (kind, name, said)
+        elif any(text.startswith(("nothing was started", "nothing was sent")) for text in said):
+            assert not recorded, (kind, name, said)
+        else:
+            mute += recorded
+    stopped = sum(n for (what, _), n in counted.items() if what == "stopped")
+    print(f"{stopped} verbs were interrupted, {mute} of those recorded without saying so")
+    assert stopped > 100 and mute <= stopped * 0.02
+    assert all(counted["done", kind] for kind in ("start", "%start", "signal", "%signal")), counted
