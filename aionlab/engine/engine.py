@@ -93,6 +93,8 @@ class Engine:
         self._lost: dict[int, LiveRun] = {}
         """Runs a failed turn touched, by key, to be brought back from the log."""
         self._again: deque[Message] = deque()
+        self._parked: list[Call] = []
+        """Calls that only read, caught in a turn that failed; answered from the log before the next one."""
         self._one_by_one = 0
         """How many messages are taken in turns of their own, to find the one whose events the store will not have."""
         self._homeless: deque[LiveRun] = deque()
@@ -143,9 +145,12 @@ class Engine:
     def turn(self, wait: float | None = 0.0) -> bool:
         """One turn, after waiting at most `wait` seconds (None: for ever) for a message. Whether anything happened."""
         messages = self._gather(wait)
+        parked, self._parked = self._parked, []
         if self.halted and not self._revive():
-            self._refuse(messages)
+            self._refuse([*parked, *messages])
             return False
+        for call in parked:
+            self._look(call)
         self._act()
         advanced = False
         if not messages and not self._homeless and not self.in_flight and self.recovered:
@@ -308,7 +313,9 @@ class Engine:
             if place not in blamed:
                 self._again.append(message)
             if isinstance(message, Call):
-                if place in blamed:
+                if place in blamed and message.verb in LOOKING and isinstance(error, StoreError):
+                    self._parked.append(message)
+                elif place in blamed:
                     message.fail(error)
                 else:
                     message.untake()
@@ -415,16 +422,20 @@ class Engine:
         self._lost.clear()
         self._homeless.clear()
 
+    def _look(self, call: Call) -> None:
+        """Answer a call that only reads, between turns."""
+        try:
+            call.answer(self.verbs[call.verb](self, *call.arguments))
+        except Exception as error:  # noqa: BLE001 - the caller's answer
+            call.fail(error)
+
     def _refuse(self, messages: list[Message]) -> None:
         for message in messages:
             if isinstance(message, Call):
                 if not message.take():
                     continue
                 if self.fenced and message.verb in LOOKING:
-                    try:
-                        message.answer(self.verbs[message.verb](self, *message.arguments))
-                    except Exception as error:  # noqa: BLE001 - the caller's answer
-                        message.fail(error)
+                    self._look(message)
                 else:
                     message.fail(Fenced(self.halted) if self.fenced else StoreUnavailable(f"the engine is halted: {self.halted}"))
             else:
