@@ -91,10 +91,11 @@ class Lab:
 
     def close(self) -> None:
         """Stop the engine and let go of the database; open runs stand still until it is opened again. Closing twice is fine."""
-        if not self.closed:
-            self.closed = True
-            self._on_close(self)
-            self.host.close()
+        with Hold(self.host.threaded):
+            if not self.closed:
+                self.closed = True
+                self._on_close(self)
+                self.host.close()
 
     def __enter__(self) -> Lab:
         return self

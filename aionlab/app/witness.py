@@ -34,5 +34,5 @@ def text(store: SqliteStore, signer: Signer, epoch: int, state: State) -> str:
     return f"{state} {signer.sign(_signed(store, epoch, state))}"
 
 
-def _signed(store: SqliteStore, epoch: int, state: State) -> bytes:
+def _signed(store: SqliteStore, epoch: int, state: str) -> bytes:
     return f"witness 1 {epoch} {state} {store.digest() if state == 'closed' else ''}".encode()

@@ -57,7 +57,7 @@ class ThreadExecutor:
     def _async_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, name="aion-asyncio", daemon=True).start()
+            threading.Thread(target=_serve, args=(self._loop,), name="aion-asyncio", daemon=True).start()
         return self._loop
 
     def _spawn(self, attempt: Attempt, code: Runnable, done: Callable[[Finished | Missing], None]) -> None:
@@ -91,3 +91,11 @@ class ThreadExecutor:
             self._queue.put(None)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop until it is stopped, and let go of its descriptors."""
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()

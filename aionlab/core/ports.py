@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from .clock import Micros
 from .events import ActivityOptions, Payload, Recorded
@@ -13,6 +13,10 @@ from .status import Status
 
 Row = tuple[int, int, int, int, int, int, "int | None", "bytes | None", "bytes | None"]
 """(workflow key, seq, run key, recorded_at µs, event code, flags, ref, data, payload). Bit 0 of flags: deferred; the rest: engine flags × 2."""
+
+
+NO_ATTRIBUTES: Final[Mapping[str, Any]] = {}
+"""The one empty mapping that all runs without search attributes share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Run:
     status: Status
     started_at: Micros
     closed_at: Micros | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=lambda: NO_ATTRIBUTES)
     """Search attributes as plain JSON values (text, numbers, booleans, lists of text; times as microseconds)."""
     parent_run_id: RunId | None = None
     """The run this one follows in the chain of its workflow id."""

@@ -12,7 +12,7 @@ from aionlab.core.errors import IllegalEvent, UnknownEventKind
 from aionlab.core.events import Recorded, is_fact
 from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.jsontext import loads
-from aionlab.core.ports import Run
+from aionlab.core.ports import NO_ATTRIBUTES, Run
 from aionlab.core.status import Status, after
 from aionlab.replay.process import Process
 
@@ -158,7 +158,7 @@ class LiveRun:
     def refold(self, history: list[Recorded]) -> None:
         """Forget what memory holds and fold the recorded events again."""
         self._blank()
-        self.attributes = {}
+        self.attributes = NO_ATTRIBUTES
         for recorded in history:
             self.fold(recorded.event)
 

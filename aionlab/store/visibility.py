@@ -11,7 +11,7 @@ from aionlab.core.errors import BadBatch
 from aionlab.core.events import Recorded
 from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.jsontext import dumps, loads
-from aionlab.core.ports import Batch, Heads, Run, Timer
+from aionlab.core.ports import NO_ATTRIBUTES, Batch, Heads, Run, Timer
 from aionlab.core.status import Status
 
 from .bulk import Bulk
@@ -126,7 +126,7 @@ class Visibility(Connected):
 
 def run_from(row: Any) -> Run:
     key, workflow, workflow_id, run_id, kind, version, status, started, closed, attributes, parent, idempotency_key, request = row
-    shown = {} if attributes is None else loads(attributes)
+    shown = NO_ATTRIBUTES if attributes is None else loads(attributes)
     return Run(
         key,
         workflow,

@@ -1,6 +1,8 @@
 """Workflows that labs of these tests run, and what their activities do outside."""
 from __future__ import annotations
 
+import asyncio
+
 from aionlab import activity, workflow
 
 STOCK = {"apples": 3}
@@ -24,6 +26,17 @@ async def order(n: int = 1, rush: bool = False) -> dict[str, object]:
     state = "waiting"
     ok = await workflow.receive("approval")
     return {"paid": paid, "ok": ok, "rush": rush}
+
+
+@activity
+async def later(n: int) -> int:
+    await asyncio.sleep(0)
+    return n
+
+
+@workflow
+async def asks_async(n: int) -> int:
+    return await later(n)
 
 
 @workflow

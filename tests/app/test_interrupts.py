@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import aionlab
 from aionlab.app.interrupts import Hold
 from tests.app import cells
 from tests.app.conftest import until
@@ -50,17 +51,17 @@ def test_a_start_that_no_turn_has_taken_is_withdrawn(lab: Any) -> None:
     assert lab.ids() == []
 
 
-@pytest.mark.parametrize(("id", "says"), [("o-1", "o-1 was started"), ("taken", "nothing was started: taken is already started")])
-def test_a_start_that_a_turn_has_taken_is_told(lab: Any, id: str, says: str) -> None:
+@pytest.mark.parametrize(("name", "says"), [("o-1", "o-1 was started"), ("taken", "nothing was started: taken is already started")])
+def test_a_start_that_a_turn_has_taken_is_told(lab: Any, name: str, says: str) -> None:
     lab.start(cells.order, 1, id="taken")
     lab.define(cells.quick)
     taken, go_on = threading.Event(), threading.Event()
     begin = verb(lab, "start", lambda engine, request: (taken.set(), go_on.wait(20), begin(engine, request))[2])
     thread = interrupt_at(lab, taken, go_on)
     with pytest.raises(KeyboardInterrupt, match=says) as stopped:
-        lab.start("quick", 1, id=id)
+        lab.start("quick", 1, id=name)
     thread.join()
-    assert (id in lab.ids()) and (getattr(stopped.value, "handle", None) is not None) is (id == "o-1")
+    assert name in lab.ids() and (getattr(stopped.value, "handle", None) is not None) is (name == "o-1")
 
 
 def test_a_signal_is_told_too(lab: Any) -> None:
@@ -73,6 +74,20 @@ def test_a_signal_is_told_too(lab: Any) -> None:
         handle.signal("approval", 1)
     thread.join()
     assert handle.result(10)["ok"] == 1
+
+
+def test_an_interrupted_close_closes(tmp_path: Any) -> None:
+    lab = aionlab.open(tmp_path / "closing.db")
+    busy, free = threading.Event(), threading.Event()
+    verb(lab, "hold up", lambda engine: (busy.set(), free.wait(20)))
+    lab.ask("hold up")
+    thread = interrupt_at(lab, busy, free)
+    with pytest.raises(KeyboardInterrupt):
+        lab.close()
+    thread.join()
+    assert lab.closed and not (tmp_path / "closing.db.lock").exists()
+    with aionlab.open(tmp_path / "closing.db") as again:
+        assert not again.readonly
 
 
 def test_an_interrupt_is_held_and_delivered() -> None:

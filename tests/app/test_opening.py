@@ -55,12 +55,12 @@ def test_a_second_open_gives_the_same_lab(tmp_path: Path, monkeypatch: pytest.Mo
 @requires("linux")
 def test_opening_and_closing_leaves_nothing(tmp_path: Path) -> None:
     with aionlab.open(tmp_path / "lab.db") as lab:
-        lab.start(cells.quick, 1).result(10)
+        lab.start(cells.asks_async, 1).result(10)
     until(lambda: not [t for t in threading.enumerate() if t.name.startswith("aion-")])
     before, interval = descriptors(), sys.getswitchinterval()
     for n in range(5):
         with aionlab.open(tmp_path / "lab.db") as lab:
-            assert lab.start(cells.order, n).signal("approval") and lab.start(cells.quick, n).result(10) == n + 1
+            assert lab.start(cells.order, n).signal("approval") and lab.start(cells.asks_async, n).result(10) == n
             lab.settle()
             assert (tmp_path / "lab.db.lock").exists()
     until(lambda: not [t for t in threading.enumerate() if t.name.startswith("aion-")])
@@ -209,6 +209,7 @@ lab.close()
         lab.settle()
         before = len(lab.events("o-1"))
         assert tell(child) == "fenced True\n" * 3 + f"True {before}\n" and child.returncode == 0
+        assert (tmp_path / "lab.db.lock").exists(), "the old owner removed the lock of the new one"
         assert lab.ids() == ["o-1"] and len(lab.events("o-1")) == before, "the fenced owner wrote"
         lab.signal("o-1", "approval", 2)
         assert lab.get("o-1").result(10)["ok"] == 2
@@ -226,7 +227,7 @@ lab = aionlab.open(sys.argv[1])
 print("looks" if lab.readonly else "owns", lab.owner, flush=True)
 sys.stdin.readline()
 """
-    for n in range(5):
+    for n in range(3):
         command = [sys.executable, "-c", program, str(tmp_path / f"{n}.db")]
         pair = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)]
         for _ in range(2):
@@ -302,3 +303,30 @@ def test_a_short_secret_is_refused_in_our_words(tmp_path: Path, monkeypatch: pyt
         assert not lab.readonly
 
 
+
+
+@requires("posix")
+def test_a_lock_file_that_its_owner_just_removed_is_not_believed(tmp_path: Path) -> None:
+    """Many processes open and close one file at once: there is never more than one owner, and in the end the file is free."""
+    program = """
+import sys, aionlab
+from tests.app import cells
+sys.stdin.readline()
+for n in range(6):
+    with aionlab.open(sys.argv[1]) as lab:
+        if not lab.readonly:
+            lab.start(cells.quick, n, id=f"{sys.argv[2]}-{n}").result(20)
+            print(f"{sys.argv[2]}-{n}")
+"""
+    aionlab.open(tmp_path / "lab.db").close()
+    command = [sys.executable, "-c", program, str(tmp_path / "lab.db")]
+    crowd = [subprocess.Popen([*command, str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) for n in range(3)]
+    for child in crowd:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    acknowledged = [line for child in crowd for line in child.communicate(timeout=60)[0].split()]
+    assert [child.returncode for child in crowd] == [0, 0, 0] and acknowledged
+    with aionlab.open(tmp_path / "lab.db") as lab:
+        assert not lab.readonly and sorted(lab.ids()) == sorted(acknowledged)
+        assert all(lab.get(name).status.closed for name in acknowledged)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from tests.faults import cells
 from tests.store.children import fork
 
 
-def fill(lab: Any, id: str) -> int:
+def fill(lab: Any, to: str) -> int:
     """Signal until one is refused; how many were acknowledged."""
     sent = 0
     with pytest.raises(errors.StoreFull, match="no room left"):
         while sent < 5000:
-            lab.signal(id, "noise", os.urandom(1500).hex())
+            lab.signal(to, "noise", os.urandom(1500).hex())
             sent += 1
     return sent
 
@@ -30,8 +31,8 @@ def fill(lab: Any, id: str) -> int:
 def check(path: Path, ids: dict[str, int]) -> None:
     store = SqliteStore.open(path)
     assert store.verify() == []
-    for id, signals in ids.items():
-        assert sum(getattr(r.event, "name", "") == "noise" for r in store.read(id)) == signals
+    for name, signals in ids.items():
+        assert sum(getattr(r.event, "name", "") == "noise" for r in store.read(name)) == signals
     store.close()
 
 
@@ -49,7 +50,6 @@ def test_the_largest_database_is_reached(tmp_path: Path) -> None:
         with pytest.raises(errors.StoreFull):
             lab.start(cells.order, 1, id="late" * 60, memo="x" * 200_000)
         assert len(lab.events("o-1")) == 4 + sent and lab.describe("o-1") and lab.tree(), "what is there can be read"
-        handle.query
         db.execute("PRAGMA max_page_count = 1000000")
         lab.signal("o-1", "approval", 1)
         waiting.signal("approval", 2)
@@ -61,8 +61,6 @@ def test_the_largest_database_is_reached(tmp_path: Path) -> None:
 def test_an_activitys_result_waits_for_room(tmp_path: Path) -> None:
     """A completion that cannot be recorded is kept and recorded later; the activity does not run again."""
     ran: list[int] = []
-    import threading
-
     go = threading.Event()
     with aionlab.open(tmp_path / "lab.db") as lab:
         lab.define(cells.order)

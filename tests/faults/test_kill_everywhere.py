@@ -26,12 +26,12 @@ pytestmark = pytest.mark.slow
 Step = Callable[[Any], object]
 
 
-def start(workflow: Any, *args: Any, id: str, key: str | None = None, **options: Any) -> Step:
-    return lambda lab: lab.start(workflow, *args, id=id, idempotency_key=key or id, **options)
+def start(workflow: Any, *args: Any, name: str, key: str | None = None, **options: Any) -> Step:
+    return lambda lab: lab.start(workflow, *args, id=name, idempotency_key=key or name, **options)
 
 
-def send(id: str, name: str, payload: Any = None) -> Step:
-    return lambda lab: lab.signal(id, name, payload, idempotency_key=name)
+def send(to: str, name: str, payload: Any = None) -> Step:
+    return lambda lab: lab.signal(to, name, payload, idempotency_key=name)
 
 
 def unless_closed(act: Step) -> Step:
@@ -52,21 +52,21 @@ def resumed(lab: Any) -> None:
 
 
 SCENARIOS: dict[str, list[Step]] = {
-    "order": [start(cells.order, 21, id="o-1"), unless_closed(send("o-1", "approval", {"by": "ada"})), lambda lab: lab.get("o-1").result(5)],
+    "order": [start(cells.order, 21, name="o-1"), unless_closed(send("o-1", "approval", {"by": "ada"})), lambda lab: lab.get("o-1").result(5)],
     "timers": [
         lambda lab: lab.register_search_attribute("stage", "keyword"),
-        start(cells.timed, 5, id="t-1", deadline="7d"),
+        start(cells.timed, 5, name="t-1", deadline="7d"),
         lambda lab: lab.clock.skip("61s"),
         lambda lab: lab.clock.skip("10m"),
         lambda lab: lab.clock.skip("2h"),
         lambda lab: lab.get("t-1").result(5),
     ],
     "verbs": [
-        start(cells.order, 1, id="o-1"), start(cells.tidy, 1, id="c-1"), start(cells.order, 3, id="x-1"),
+        start(cells.order, 1, name="o-1"), start(cells.tidy, 1, name="c-1"), start(cells.order, 3, name="x-1"),
         unless_closed(lambda lab: lab.pause("o-1") if str(lab.get("o-1").status) == "Running" else None),
         unless_closed(send("o-1", "approval")), unless_closed(resumed), unless_closed(lambda lab: lab.cancel("c-1")),
         lambda lab: lab.get("c-1").result(5), unless_closed(lambda lab: lab.terminate("x-1", "oops")),
-        start(cells.order, 4, id="x-1", key="again"), unless_closed(lambda lab: lab.suspend("x-1")), unless_closed(send("x-1", "approval", 2)),
+        start(cells.order, 4, name="x-1", key="again"), unless_closed(lambda lab: lab.suspend("x-1")), unless_closed(send("x-1", "approval", 2)),
         lambda lab: lab.get("x-1").result(5),
     ],
 }  # fmt: skip
@@ -79,7 +79,7 @@ def opened(path: Path) -> Any:
 def heads(lab: Any) -> dict[str, list[Any]]:
     """(number of events, their digest) of each workflow id."""
     store = lab.host.engine.store
-    return {id: prefix(store.read(id)) for id in store.ids()}
+    return {name: prefix(store.read(name)) for name in store.ids()}
 
 
 def prefix(events: list[Any]) -> list[Any]:
@@ -113,9 +113,9 @@ def play(scenario: list[Step], path: Path, fatal: int, pipe: int) -> None:
 def shape(lab: Any) -> dict[str, Any]:
     """What histories say, without times and without attempts that led to another: one lost with its process begins again."""
     told: dict[str, Any] = {}
-    for id in lab.ids():
-        events = [r.event for r in lab.host.engine.store.read(id)]
-        told[id] = [type(event).__name__ for event in events if not (isinstance(event, ActivityStarted) or getattr(event, "next_attempt_at", None))]
+    for name in lab.ids():
+        events = [r.event for r in lab.host.engine.store.read(name)]
+        told[name] = [type(event).__name__ for event in events if not (isinstance(event, ActivityStarted) or getattr(event, "next_attempt_at", None))]
     told["rows"] = sorted((run.workflow_id, str(run.status), tuple(sorted(run.attributes.items()))) for run in lab.runs())
     return told
 
@@ -154,8 +154,8 @@ def recover(path: Path, scenario: list[Step], acknowledged: list[Any], right: di
     with opened(path) as lab:
         assert not lab.readonly, where
         store = lab.host.engine.store
-        for id, (length, digest) in (acknowledged[-1] if acknowledged else {}).items():
-            assert prefix(store.read(id)[:length]) == [length, digest], f"{where}: {id} lost what was acknowledged"
+        for name, (length, digest) in (acknowledged[-1] if acknowledged else {}).items():
+            assert prefix(store.read(name)[:length]) == [length, digest], f"{where}: {name} lost what was acknowledged"
         lab.settle()
         assert not any(entry.residency in ("Waiting", "Stuck") for entry in lab.registry()), (where, lab.registry().entries)
         results = [step(lab) for step in scenario[min(len(acknowledged), len(scenario) - 1) :]]

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from queue import Empty
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def texts(error):
 def one(magic):
     global number
     number += 1
-    name, kind = f"s-{number}", ("start", "%start", "signal", "%signal", "%result", "result")[number % 6]
+    inside, name, kind = True, f"s-{number}", ("start", "%start", "signal", "%signal", "%result", "result")[number % 6]
     try:
         if kind == "start":
             lab.start(order, number, id=name)
@@ -69,11 +70,12 @@ def one(magic):
             magic("result", "keep --timeout 5ms")
         else:
             lab.get("keep").result(0.005)
+        inside = False
         note("done", kind, name)
     except ResultTimeout:
         note("done", kind, name)
     except KeyboardInterrupt as stop:
-        note("stopped", kind, name, texts(stop))
+        note("stopped", kind, name, texts(stop), inside)
 def storm(depth):
     magic = get_ipython().run_line_magic
     while not os.path.exists("stop"):
@@ -84,6 +86,17 @@ def storm(depth):
 """
 
 
+def drain(client: Any) -> None:
+    """Read what is left of the storm: ipykernel may have been interrupted while it signed a message."""
+    while True:
+        try:
+            client.get_iopub_msg(timeout=1)
+        except ValueError:
+            continue
+        except Empty:
+            return
+
+
 @requires("kernel", "posix")
 def test_a_storm_of_interrupts_harms_nothing(tmp_path: Path) -> None:
     with Kernel(tmp_path) as kernel:
@@ -92,7 +105,7 @@ def test_a_storm_of_interrupts_harms_nothing(tmp_path: Path) -> None:
         kernel.run(BEFORE)
         pid = int(kernel.value("os.getpid()"))
         client = kernel.client
-        client.execute("note('begun'); storm(8)")
+        client.execute("storm(8)")
         while not (tmp_path / "acts").exists() or not (tmp_path / "acts").read_text():
             select.select([], [], [], 0.01)
         sent, begun = 0, time.monotonic()
@@ -111,18 +124,19 @@ def test_a_storm_of_interrupts_harms_nothing(tmp_path: Path) -> None:
             select.select([], [], [], 1)
             raise AssertionError("the cell does not end: " + (tmp_path / "stacks").read_text()) from None
         assert reply["status"] == "ok", reply
+        drain(client)
         assert kernel.value("over.set(); lab.settle(20)") == "True", "the engine stands still"
         worst, beats = float(kernel.value("worst")), int(kernel.value("beats"))
         assert kernel.value("lab.status().progress.halted") == "''"
         assert kernel.value("h = %start order(7) --id after\nh.result(10)") == "7"
-    acts = [json.loads(line) for line in (tmp_path / "acts").read_text().splitlines()][1:]
+    acts = [json.loads(line) for line in (tmp_path / "acts").read_text().splitlines()]
     counted = Counter((what, kind) for what, kind, *_ in acts)
     print(f"{sent} interrupts in {seconds:.1f} s; longest wait for the engine {worst:.3f} s over {beats} beats; {dict(counted)}")
     assert sent >= AT_LEAST and sent / seconds >= 1000
     assert worst <= 0.5, f"the engine did not answer for {worst:.3f} s"
     store = SqliteStore.open(tmp_path / "lab.db", readonly=True)
     assert store.verify() == []
-    starts = Counter(str(id) for id in store.ids() for recorded in store.read(id) if isinstance(recorded.event, e.WorkflowStarted))
+    starts = Counter(str(name) for name in store.ids() for recorded in store.read(name) if isinstance(recorded.event, e.WorkflowStarted))
     signals = Counter(recorded.event.name for recorded in store.read("keep") if isinstance(recorded.event, e.SignalReceived))  # type: ignore[arg-type]
     store.close()
     assert set(starts.values()) == {1} and set(signals.values()) == {1}, "something was recorded twice"
@@ -134,14 +148,15 @@ def test_a_storm_of_interrupts_harms_nothing(tmp_path: Path) -> None:
         if what == "done":
             assert recorded, f"{kind} {name} was acknowledged and is not in the log"
             continue
-        said = more[0]
+        said, inside = more
         if any(text in (f"{name} was started", f"'{name}' was sent to keep", f"{name!r} was sent to keep") for text in said):
             assert recorded, (kind, name, said)
         elif any(text.startswith(("nothing was started", "nothing was sent")) for text in said):
             assert not recorded, (kind, name, said)
         else:
-            mute += recorded
+            mute += recorded and inside
     stopped = sum(n for (what, _), n in counted.items() if what == "stopped")
     print(f"{stopped} verbs were interrupted, {mute} of those recorded without saying so")
     assert stopped > 100 and mute <= stopped * 0.02
-    assert all(counted["done", kind] for kind in ("start", "%start", "signal", "%signal")), counted
+    assert sum(n for (what, kind), n in counted.items() if what == "done" and not kind.endswith("result")) >= 10, "nothing was acknowledged"
+    assert len(starts) > 100 and len(signals) > 100

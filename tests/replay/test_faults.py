@@ -11,8 +11,8 @@ from aionlab.core.errors import StoreFull, StoreUnavailable
 from aionlab.core.ports import EventStore
 from aionlab.store.memory import MemoryStore
 from aionlab.testing.conformance import EventStoreConformance, history, started
-from aionlab.testing.examine import check_memory, shape
 from aionlab.testing.faults import Crash, Fault, FaultyStore, at
+from aionlab.testing.laws import check_memory, shape
 from aionlab.testing.programs import Block
 from aionlab.testing.world import Move, World
 

@@ -538,7 +538,7 @@ def test_nothing_can_be_asked_for_while_being_dropped(step: Step, ask: Callable[
         finally:
             try:
                 await ask()
-            except RunDropped:
+            except (RunDropped, RuntimeError):  # asyncio.timeout, in Python 3.12's wait_for, wants a current task before it asks
                 heard.append("refused")
 
     run = dropped(step, flow)

@@ -19,7 +19,7 @@ from aionlab.core.failure import Failure
 from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.jsontext import dumps
 from aionlab.core.names import check_name
-from aionlab.core.ports import Run
+from aionlab.core.ports import NO_ATTRIBUTES, Run
 from aionlab.core.status import Status
 from aionlab.replay.process import Code
 
@@ -156,7 +156,7 @@ def _plan(
     recorder, key = engine.new_run_keys(workflow_id, previous is None)
     parent = previous.run_id if previous is not None else None
     row = Run(
-        key, recorder.key, workflow_id, run_id, code.workflow_type, code.version, Status.RUNNING, now, None, dict(attributes), parent,
+        key, recorder.key, workflow_id, run_id, code.workflow_type, code.version, Status.RUNNING, now, None, dict(attributes) if attributes else NO_ATTRIBUTES, parent,
         request.idempotency_key, request.digest,
     )  # fmt: skip
     length = code.deadline if request.deadline is None else request.deadline
