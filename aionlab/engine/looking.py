@@ -92,7 +92,7 @@ def _ask(engine: Engine, run: LiveRun, process: Process, name: str, payload: e.P
         return process.query(name, payload)
     finally:
         if process.meddled:
-            engine.turn_now.after_commit(engine.suspend, run)
+            engine.suspend(run)
 
 
 def engine_recorder(row: Run) -> Any:

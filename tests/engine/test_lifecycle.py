@@ -114,7 +114,7 @@ def test_cancel_reaches_nested_tasks_and_spares_shielded_ones(bench: Workbench) 
     bench.call("cancel", "w")
     bench.skip(5 * SECOND)
     assert bench.result("w") == ["safe"]
-    assert of(bench, "w", e.TimerCancelled) == [e.TimerCancelled(1)] or len(of(bench, "w", e.TimerCancelled)) == 1
+    assert of(bench, "w", e.TimerCancelled) == [e.TimerCancelled(1)]
     assert [fired.timer_id for fired in of(bench, "w", e.TimerFired)] == [0]
 
 
@@ -315,7 +315,7 @@ def test_pause_and_resume_in_the_turn_of_signals(bench: Workbench) -> None:
     before = bench.history("w")
     assert [r.deferred for r in before if isinstance(r.event, e.SignalReceived)] == [False, True, True, False]
     bench.crash()
-    assert bench.values.decode(bench.call("query", "w", "none", b"[]")) if False else bench.history("w") == before
+    assert bench.history("w") == before
 
 
 def test_a_suspended_run_is_paused_and_resumed(bench: Workbench) -> None:

@@ -140,7 +140,8 @@ def test_a_storm_of_interrupts_harms_nothing(tmp_path: Path) -> None:
     signals = Counter(recorded.event.name for recorded in store.read("keep") if isinstance(recorded.event, e.SignalReceived))  # type: ignore[arg-type]
     store.close()
     assert set(starts.values()) == {1} and set(signals.values()) == {1}, "something was recorded twice"
-    mute = 0
+    mute: Counter[str] = Counter()
+    told: Counter[str] = Counter()
     for what, kind, name, *more in acts:
         if kind.endswith("result"):
             continue
@@ -151,12 +152,13 @@ def test_a_storm_of_interrupts_harms_nothing(tmp_path: Path) -> None:
         said, inside = more
         if any(text in (f"{name} was started", f"'{name}' was sent to keep", f"{name!r} was sent to keep") for text in said):
             assert recorded, (kind, name, said)
+            told[kind] += 1
         elif any(text.startswith(("nothing was started", "nothing was sent")) for text in said):
             assert not recorded, (kind, name, said)
         else:
-            mute += recorded and inside
+            mute[kind] += recorded and inside
     stopped = sum(n for (what, _), n in counted.items() if what == "stopped")
-    print(f"{stopped} verbs were interrupted, {mute} of those recorded without saying so")
-    assert stopped > 100 and mute <= stopped * 0.02
+    print(f"{stopped} verbs were interrupted; recorded and said so: {dict(told)}; recorded, with the interrupt behind the verb's end: {dict(mute)}")
+    assert stopped > 100 and told.total() > 100 and mute.total() <= told.total() * 0.25
     assert sum(n for (what, kind), n in counted.items() if what == "done" and not kind.endswith("result")) >= 10, "nothing was acknowledged"
     assert len(starts) > 100 and len(signals) > 100

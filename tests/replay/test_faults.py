@@ -1,19 +1,23 @@
 """The faulty store keeps the port's promises when it is not asked to fail, and the engine's own when it is."""
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aionlab import workflow
 from aionlab.core import events as e
-from aionlab.core.errors import StoreFull, StoreUnavailable
+from aionlab.core.errors import QueryFailed, StoreFull, StoreUnavailable
 from aionlab.core.ports import EventStore
+from aionlab.engine.call import Call
 from aionlab.store.memory import MemoryStore
 from aionlab.testing.conformance import EventStoreConformance, history, started
 from aionlab.testing.faults import Crash, Fault, FaultyStore, at
 from aionlab.testing.laws import check_memory, shape
 from aionlab.testing.programs import Block
+from aionlab.testing.workbench import Workbench
 from aionlab.testing.world import Move, World
 
 
@@ -90,6 +94,29 @@ def test_residency_never_shows(split: bool) -> None:
     assert shape(resident.history(0), exact=True) == shape(suspended.history(0), exact=True)
     assert kinds(resident)[-4:] == ["ActivityScheduled", "ActivityStarted", "SignalReceived", "SignalReceived"]
     resident.close(), suspended.close()
+
+
+def test_a_query_that_meddles_does_not_reach_the_facts_of_its_turn() -> None:
+    async def flow() -> str:
+        event = asyncio.Event()
+        workflow.on_query("poke", event.set)
+        try:
+            await asyncio.wait_for(event.wait(), 60)
+        except TimeoutError:
+            return "timeout"
+        return "event"
+
+    bench = Workbench()
+    bench.workflow(flow)
+    bench.start("flow", id="w")
+    calls = [Call("query", "w", "poke", e.Payload(b"[]")), Call("cancel", "w")]
+    for call in calls:
+        bench.engine.submit(call)
+    bench.host.pump()
+    with pytest.raises(QueryFailed, match="read-only"):
+        calls[0].outcome()
+    assert bench.kinds("w")[-2:] == ["TimerCancelled", "WorkflowCancelled"]
+    bench.crash()
 
 
 def test_a_killed_run_takes_the_next_fact_of_the_same_turn() -> None:
