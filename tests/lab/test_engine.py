@@ -9,7 +9,6 @@ import pytest
 
 from tests.lab.kernels import Kernel
 
-pytest.importorskip("aionlab.app.opening")
 pytestmark = pytest.mark.kernel
 
 ORDER = """%%workflow
