@@ -287,6 +287,38 @@ def test_a_storm_of_interrupts_while_starting(bench: Bench) -> None:
         assert bench.result(f"w{n}") == f"{2 * n} by x, box shipped"
 
 
+def test_an_interrupt_at_every_line_of_a_call(bench: Bench) -> None:
+    """Found by it: an interrupt inside `Thread.is_alive` makes a living thread count as dead for ever."""
+    bench.start("listener", "x", 1000, id="w")
+    sent, tracing = 0, sys.gettrace()
+    for at in range(1, 1000):
+        lines = 0
+
+        def strike(frame: Any, event: str, arg: object, at: int = at) -> Any:
+            nonlocal lines
+            if event == "line":
+                lines += 1
+                if lines == at:
+                    raise KeyboardInterrupt
+            return strike
+
+        sent += 1
+        sys.settrace(strike)
+        try:
+            bench.signal("w", "x", sent, f"k{sent}")
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(tracing)
+        if lines < at:
+            break
+        bench.signal("w", "x", sent, f"k{sent}")
+    assert 10 < sent < 999 and bench.host.alive
+    assert [bench.values.decode(r.event.payload) for r in bench.call("history", "w")[1] if isinstance(r.event, e.SignalReceived)] == list(
+        range(1, sent + 1)
+    )
+
+
 def test_an_interrupted_wait_can_be_taken_up_again(bench: Bench) -> None:
     bench.start("listener", "x", 1, id="w")
     call = bench.host.ask(Call("result", "w"))
