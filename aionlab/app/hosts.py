@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from aionlab.core.errors import Fenced, StoreUnavailable
+from aionlab.engine import processes
 from aionlab.engine.call import Call
 from aionlab.engine.engine import Engine
 
@@ -176,7 +177,7 @@ def _shut(engine: Engine, farewell: Callable[[Engine], None] | None) -> None:
     try:
         engine.executor.close()
         for run in engine.registry:
-            engine.suspend(run)
+            processes.suspend(engine, run)
         if farewell is not None:
             farewell(engine)
     finally:

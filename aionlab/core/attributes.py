@@ -100,6 +100,24 @@ def check_attributes(values: Mapping[str, object], schema: Mapping[str, str]) ->
     return checked
 
 
+def may_be_stored(values: Mapping[str, object], stored: Mapping[str, object]) -> bool:
+    """Whether there is a schema under which these values are stored so."""
+    return values.keys() == stored.keys() and all(_may_be(name, value, stored[name]) for name, value in values.items())
+
+
+def _may_be(name: str, value: object, stored: object) -> bool:
+    if value is None or stored is None:
+        return value is stored
+    for check in _CHECKS.values():
+        try:
+            found = check(name, value)
+        except InvalidAttribute:
+            continue
+        if type(found) is type(stored) and found == stored:
+            return True
+    return False
+
+
 def _unknown(name: object, value: object, schema: Mapping[str, str]) -> str:
     near = difflib.get_close_matches(name, list(schema), 1) if isinstance(name, str) else []
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -27,51 +27,27 @@ everything else is an object with the reserved key `~`, its tag:
 NaN and infinities are refused (arrays and frames keep theirs), and so are lone surrogates, cycles, more than 250 levels, and
 subclasses of built-in types that are not listed: none is ever flattened in silence. Values come back equal, of the same type, and
 always as fresh objects; sharing within a value is not kept. Records are bound to classes as `core.classes` says, annotations as
-`core.annotations` says; a class that is not known here becomes an `Unresolved`.
+`core.annotations` says; a class that is not known here becomes an `Unresolved`. `core.writing` and `core.reading` do the tags.
 """
 from __future__ import annotations
 
-import base64
 import re
-from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta, timezone
-from decimal import Decimal
-from enum import Flag
-from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from types import MappingProxyType, NoneType
 from typing import Any, Final
-from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from . import arrays
-from .annotations import classes_in, fitter, hints_of, step
-from .classes import (
-    Mismatch,
-    Resolve,
-    Unresolved,
-    find,
-    in_namespace,
-    kind_of,
-    member,
-    pydantic_state,
-    rebuild,
-    rebuild_pydantic,
-    recorded_name,
-    shape_of,
-    spelled,
-    values_of,
-)
+from .annotations import fitter, hints_of, step
+from .classes import Mismatch, Resolve, Unresolved, find, in_namespace, recorded_name
 from .errors import InvalidPayload, PayloadTooLarge, shorten
 from .events import Payload
-from .failure import Failure, error_of, failure_of
 from .jsontext import dumps, loads
+from .reading import Reader
+from .writing import TAG, Writer
 
 LIMIT = 2 * 1024 * 1024
 LEVELS = 250
 """How deep the JSON of a payload may nest; a tag counts as two levels, and an object's fields as a third."""
 
-_TAG: Final = "~"
 _MARK: Final = b'"~"'
 _ATOMS: Final = frozenset({str, int, bool, NoneType})
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -161,7 +137,7 @@ class Converter:
     def tree_of(self, value: object, where: str = "value", *, errors: bool = True, levels: int = LEVELS) -> Any:
         """The value as the tree of plain JSON values that `encode` would write; with `errors=False` exceptions are refused."""
         try:
-            return _Writer(self, errors, levels).tree(value, 1)
+            return Writer(self, errors, levels).tree(value, 1)
         except Mismatch as refused:
             raise InvalidPayload(refused.path(where), refused.why) from None
         except RecursionError:
@@ -257,7 +233,7 @@ class Converter:
 
     def _fitted(self, tree: Any, into: Any, where: str, marked: bool) -> Any:
         try:
-            value = _Reader(self, into).value(tree) if marked else tree
+            value = Reader(self, into).value(tree) if marked else tree
             if into is Any:
                 return value
             fit = fitter(into)
@@ -277,7 +253,7 @@ def _plain(value: Any) -> bool:
                 return False
             if type(item) not in _ATOMS and not _plain(item):
                 return False
-        return _TAG not in value
+        return TAG not in value
     if kind is list:
         for item in value:
             if type(item) not in _ATOMS and not _plain(item):
@@ -286,421 +262,5 @@ def _plain(value: Any) -> bool:
     if kind is float:
         return value - value == 0.0  # type: ignore[no-any-return]  # neither NaN nor infinite
     return kind in _ATOMS
-
-
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-
-class _Writer:
-    """Turns one value into a tree; remembers what it is inside of, to see cycles."""
-
-    __slots__ = ("active", "converter", "errors", "levels")
-
-    def __init__(self, converter: Converter, errors: bool, levels: int) -> None:
-        self.converter, self.errors, self.levels = converter, errors, levels
-        self.active: set[int] = set()
-
-    def tree(self, value: Any, level: int) -> Any:
-        kind = type(value)
-        if kind in _SIMPLE:
-            return _SIMPLE[kind](value)
-        if level > self.levels:
-            raise Mismatch(f"it is nested more than {self.levels} levels deep; record it flatter, or as text")
-        if id(value) in self.active:
-            raise Mismatch("it contains itself; record a copy without the cycle")
-        self.active.add(id(value))
-        try:
-            write = _WRITERS.get(kind)
-            return write(self, value, level) if write is not None else self._other(value, level)
-        finally:
-            self.active.discard(id(value))
-
-    def items(self, values: Any, level: int) -> list[Any]:
-        out = []
-        for at, item in enumerate(values):
-            try:
-                out.append(self.tree(item, level))
-            except Mismatch as refused:
-                refused.parts.append(f"[{at}]")
-                raise
-        return out
-
-    def fields(self, values: Mapping[Any, Any], level: int) -> dict[str, Any]:
-        out = {}
-        for name, item in values.items():
-            try:
-                out[_text(name)] = self.tree(item, level)
-            except Mismatch as refused:
-                refused.parts.append(step(name))
-                raise
-        return out
-
-    def pairs(self, values: Mapping[Any, Any], level: int) -> list[list[Any]]:
-        out = []
-        for key, item in values.items():
-            try:
-                out.append([self.tree(key, level + 1), self.tree(item, level + 1)])
-            except Mismatch as refused:
-                refused.parts.append(step(key))
-                raise
-        return out
-
-    def mapping(self, value: dict[Any, Any], level: int) -> Any:
-        if not all(type(key) is str for key in value):
-            return {_TAG: "dict", "v": self.pairs(value, level + 2)}
-        if _TAG in value:
-            return {_TAG: "map", "v": self.fields(value, level + 2)}
-        return self.fields(value, level + 1)
-
-    def unordered(self, value: Any, level: int) -> list[Any]:
-        """The items of a set in an order that does not depend on hashes."""
-        return sorted((self.tree(item, level) for item in value), key=dumps)
-
-    def _other(self, value: Any, level: int) -> Any:
-        cls: type = type(value)
-        kind = kind_of(cls)
-        if kind == "enum":
-            return _enum(value, cls)
-        if kind == "error":
-            if not self.errors:
-                raise Mismatch("an exception cannot be recorded here")
-            return {_TAG: "error", "v": failure_of(value, self.converter).to_tree()}
-        if kind:
-            return self._object(value, cls, kind, level)
-        if cls is Unresolved:
-            return self._unresolved(value, level)
-        tree = arrays.write(value, lambda inner: self.tree(inner, level + 4))
-        if tree is None:
-            raise Mismatch(_why_not(value))
-        return tree
-
-    def _object(self, value: Any, cls: type, kind: str, level: int) -> Any:
-        shape = shape_of(cls)
-        if kind == "namedtuple":
-            if len(value) != len(shape.names):
-                raise Mismatch(f"this {spelled(cls)} has {len(value)} items, its class {len(shape.names)} fields")
-            values: Mapping[str, Any] = dict(zip(shape.names, tuple.__iter__(value), strict=True))
-            for name in getattr(value, "__dict__", ()):
-                raise Mismatch(f"it is not a field of {spelled(cls)}, so it would be lost", f".{name}")
-        elif kind == "pydantic":
-            values = {name: item for name, item in vars(value).items() if name in shape.names}
-        else:
-            values = values_of(value, shape)
-        tree = {_TAG: "object", "of": _text(shape.name), "v": self.fields(values, level + 2)}
-        if kind == "pydantic":
-            for name, item in pydantic_state(value).items():
-                tree[name] = self.tree(item, level + 2)
-        return tree
-
-    def _unresolved(self, value: Unresolved, level: int) -> Any:
-        if value._tree is not None:
-            return value._tree
-        return {_TAG: "object", "of": _text(value.type_name), "v": self.fields(value.fields, level + 2)}
-
-
-def _text(value: str) -> str:
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            found = f"{shorten(value)} has a lone surrogate ({value[error.start]!a}) at {error.start}, which UTF-8 cannot carry"
-            raise Mismatch(f"{found}; use text.encode('utf-8', 'replace').decode()") from None
-    return value
-
-
-def _integer(value: int) -> Any:
-    return value if -0x8000000000000000 <= value <= 0xFFFFFFFFFFFFFFFF else {_TAG: "int", "v": hex(value)}
-
-
-def _float(value: float) -> float:
-    if value - value != 0.0:
-        raise Mismatch(f"{value} cannot be recorded (JSON has no NaN and no infinity); use None, or Decimal({str(value)!r})")
-    return value
-
-
-def _base64(data: bytes | bytearray) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _length(value: timedelta) -> list[int]:
-    return [value.days, value.seconds, value.microseconds]
-
-
-def _offset(value: timezone) -> Any:
-    delta, *name = value.__getinitargs__()  # type: ignore[attr-defined]  # what pickle and copy use
-    tree = {_TAG: "offset", "v": _length(delta)}
-    if name:
-        tree["name"] = _text(name[0])
-    return tree
-
-
-def _zone(value: ZoneInfo) -> Any:
-    if value.key is None:
-        raise Mismatch("a ZoneInfo without a key cannot be recorded; use ZoneInfo('Area/City')")
-    return {_TAG: "zone", "v": value.key}
-
-
-def _moment(tag: str) -> Callable[[Any], Any]:
-    def write(value: datetime | time) -> Any:
-        zone = value.tzinfo
-        tree: dict[str, Any] = {_TAG: tag, "v": ""}
-        if zone is None:
-            tree["v"] = value.isoformat()
-        elif type(zone) is timezone and len(zone.__getinitargs__()) == 1:  # type: ignore[attr-defined]  # as above
-            tree["v"] = value.isoformat()
-        elif type(zone) is timezone or type(zone) is ZoneInfo:
-            tree["v"] = value.replace(tzinfo=None).isoformat()
-            tree["zone"] = _zone(zone)["v"] if type(zone) is ZoneInfo else _offset(zone)  # type: ignore[arg-type]
-        else:
-            raise Mismatch(f"a time zone of type {spelled(type(zone))} cannot be recorded; use zoneinfo.ZoneInfo or datetime.timezone")
-        if value.fold:
-            tree["fold"] = 1
-        return tree
-
-    return write
-
-
-def _enum(value: Any, cls: type) -> Any:
-    name = value.name
-    recorded = name if name in cls.__members__ else value.value if isinstance(value, Flag) else None  # type: ignore[attr-defined]
-    if recorded is None:
-        raise Mismatch(f"{shorten(value)} is not a member of {spelled(cls)}")
-    return {_TAG: "enum", "of": _text(recorded_name(cls)), "v": recorded}
-
-
-def _path(value: PurePath) -> Any:
-    return {_TAG: "path", "v": _text(str(value)), "of": type(value).__name__}
-
-
-_SIMPLE: dict[type, Callable[[Any], Any]] = {
-    str: _text,
-    int: _integer,
-    bool: lambda value: value,
-    NoneType: lambda value: value,
-    float: _float,
-    bytes: lambda value: {_TAG: "bytes", "v": _base64(value)},
-    bytearray: lambda value: {_TAG: "bytearray", "v": _base64(value)},
-    complex: lambda value: {_TAG: "complex", "v": [_float(value.real), _float(value.imag)]},
-    range: lambda value: {_TAG: "range", "v": [_integer(value.start), _integer(value.stop), _integer(value.step)]},
-    datetime: _moment("datetime"),
-    time: _moment("time"),
-    date: lambda value: {_TAG: "date", "v": value.isoformat()},
-    timedelta: lambda value: {_TAG: "timedelta", "v": _length(value)},
-    timezone: _offset,
-    ZoneInfo: _zone,
-    Decimal: lambda value: {_TAG: "decimal", "v": str(value)},
-    UUID: lambda value: {_TAG: "uuid", "v": str(value)},
-    PosixPath: _path,
-    WindowsPath: _path,
-    PurePosixPath: _path,
-    PureWindowsPath: _path,
-}
-
-
-def _write_deque(writer: _Writer, value: Any, level: int) -> Any:
-    tree = {_TAG: "deque", "v": writer.items(value, level + 2)}
-    if value.maxlen is not None:
-        tree["maxlen"] = value.maxlen
-    return tree
-
-
-_WRITERS: dict[type, Callable[[_Writer, Any, int], Any]] = {
-    list: lambda writer, value, level: writer.items(value, level + 1),
-    dict: _Writer.mapping,
-    tuple: lambda writer, value, level: {_TAG: "tuple", "v": writer.items(value, level + 2)},
-    set: lambda writer, value, level: {_TAG: "set", "v": writer.unordered(value, level + 2)},
-    frozenset: lambda writer, value, level: {_TAG: "frozenset", "v": writer.unordered(value, level + 2)},
-    deque: _write_deque,
-    OrderedDict: lambda writer, value, level: {_TAG: "ordered", "v": writer.pairs(value, level + 2)},
-    Counter: lambda writer, value, level: {_TAG: "counter", "v": writer.pairs(value, level + 2)},
-}
-
-_BUILTINS = (str, bytes, bytearray, bool, int, float, complex, list, tuple, set, frozenset, dict, datetime, date, time, timedelta, Decimal)
-
-
-def _why_not(value: Any) -> str:
-    """Why the value is refused, and the way out."""
-    cls = type(value)
-    name = spelled(cls)
-    for base in _BUILTINS:
-        if isinstance(value, base):
-            return f"{name} is a {base.__name__} with more to it, which would be lost; pass {base.__name__}(…), or make it a dataclass"
-    if isinstance(value, type):
-        return f"the class {spelled(value)} cannot be recorded; pass its name"
-    if cls.__name__ in ("function", "method", "builtin_function_or_method", "partial"):
-        return f"{name} {shorten(value, 40)} cannot be recorded; pass a name and look the function up where it is called"
-    if cls.__name__ in ("coroutine", "generator", "async_generator", "Task", "Future"):
-        return f"{name} cannot be recorded; await it, or turn it into a list, and pass the result"
-    if isinstance(value, Mapping):
-        return f"{name} cannot be recorded; pass dict(…)"
-    if cls.__module__ == "builtins" and hasattr(value, "__iter__"):
-        return f"{name} cannot be recorded; pass list(…)"
-    if hasattr(value, "close") or hasattr(value, "acquire"):
-        return f"{name} cannot be recorded; open it inside the activity that uses it, and pass what is needed to open it"
-    return f"{name} cannot be recorded; make it a dataclass, or pass the plain values needed to make it again"
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
-class _Reader:
-    """Turns a tree back into a value; classes the annotation mentions come before those the converter finds."""
-
-    __slots__ = ("classes", "converter")
-
-    def __init__(self, converter: Converter, into: Any) -> None:
-        self.converter = converter
-        self.classes: Mapping[str, type] = _NOTHING if into is Any else classes_in(into)
-
-    def value(self, tree: Any) -> Any:
-        kind = type(tree)
-        if kind is list:
-            return self.items(tree)
-        if kind is not dict:
-            return tree
-        if _TAG not in tree:
-            return self.fields(tree)
-        tag = tree[_TAG]
-        read = _READERS.get(tag) if type(tag) is str else None
-        if read is None:
-            raise Mismatch(f"a value tagged {shorten(tag)} is not known to this version of aionlab")
-        try:
-            return read(self, tree)
-        except (Mismatch, RecursionError):
-            raise
-        except arrays.NotLoaded as missing:
-            return Unresolved(f"{missing.args[0]}.{tag}", {name: part for name, part in tree.items() if name != _TAG}, tree)
-        except Exception as error:  # noqa: BLE001 - a damaged record may fail anywhere in the constructors of the library
-            raise Mismatch(f"not a {tag}: {type(error).__name__}: {shorten(str(error), 200)}") from None
-
-    def items(self, tree: Any) -> list[Any]:
-        if type(tree) is not list:
-            raise Mismatch("expected a list in the record")
-        out = []
-        for at, item in enumerate(tree):
-            try:
-                out.append(self.value(item) if type(item) is dict or type(item) is list else item)
-            except Mismatch as mismatch:
-                mismatch.parts.append(f"[{at}]")
-                raise
-        return out
-
-    def fields(self, tree: Any) -> dict[str, Any]:
-        if type(tree) is not dict:
-            raise Mismatch("expected an object in the record")
-        out = {}
-        for name, item in tree.items():
-            try:
-                out[name] = self.value(item) if type(item) is dict or type(item) is list else item
-            except Mismatch as mismatch:
-                mismatch.parts.append(step(name))
-                raise
-        return out
-
-    def pairs(self, tree: dict[str, Any]) -> list[tuple[Any, Any]]:
-        return [(self.value(key), self.value(item)) for key, item in tree["v"]]
-
-    def find(self, name: Any) -> type | None:
-        if type(name) is not str:
-            raise Mismatch("a class without a name")
-        if name in self.classes:
-            return self.classes[name]
-        if self.classes:  # a version's private copy of a module knows `shop:Order` as `Order`
-            copy = self.classes.get(name.rpartition(":")[2])
-            if copy is not None and recorded_name(copy) == copy.__qualname__:
-                return copy
-        return self.converter.class_of(name)
-
-    def enum(self, tree: dict[str, Any]) -> Any:
-        cls = self.find(tree["of"])
-        if cls is None:
-            return Unresolved(tree["of"], {"name" if type(tree["v"]) is str else "value": tree["v"]}, tree)
-        if kind_of(cls) != "enum":
-            raise Mismatch(f"{spelled(cls)} is not an Enum")
-        return member(cls, tree["v"])
-
-    def object(self, tree: dict[str, Any]) -> Any:
-        cls, fields = self.find(tree["of"]), self.fields(tree["v"])
-        if cls is None:
-            return Unresolved(tree["of"], fields, tree)
-        kind = kind_of(cls)
-        if kind == "pydantic":
-            return rebuild_pydantic(cls, fields, {name: self.value(tree[name]) for name in ("set", "extra", "private") if name in tree})
-        if kind not in ("dataclass", "attrs", "namedtuple"):
-            raise Mismatch(f"{spelled(cls)} is no class of recorded values")
-        return rebuild(cls, fields)
-
-    def error(self, tree: dict[str, Any]) -> Any:
-        return error_of(Failure.from_tree(tree["v"]), self.converter)
-
-    def integer(self, tree: dict[str, Any]) -> int:
-        return int(tree["v"], 16)
-
-    def moment(self, kind: Any, tree: dict[str, Any]) -> Any:
-        found = kind.fromisoformat(tree["v"])
-        if "zone" in tree:
-            zone = tree["zone"]
-            found = found.replace(tzinfo=ZoneInfo(zone) if type(zone) is str else self.value(zone))
-        return found.replace(fold=1) if tree.get("fold") else found
-
-    def offset(self, tree: dict[str, Any]) -> timezone:
-        delta = timedelta(*tree["v"])
-        if "name" in tree:
-            return timezone(delta, tree["name"])
-        return UTC if not delta else timezone(delta)
-
-    def path(self, tree: dict[str, Any]) -> PurePath:
-        kind = _PATHS[tree["of"]]
-        return kind(tree["v"])
-
-
-_HERE = type(Path())
-_PATHS: dict[str, Callable[[str], PurePath]] = {
-    "PosixPath": PosixPath if _HERE is PosixPath else PurePosixPath,
-    "WindowsPath": WindowsPath if _HERE is WindowsPath else PureWindowsPath,
-    "PurePosixPath": PurePosixPath,
-    "PureWindowsPath": PureWindowsPath,
-}
-
-
-def _array(read: Callable[[dict[str, Any], Callable[[Any], Any]], Any]) -> Callable[[_Reader, dict[str, Any]], Any]:
-    return lambda reader, tree: read(tree, reader.value)
-
-
-_READERS: dict[str, Callable[[_Reader, dict[str, Any]], Any]] = {
-    "int": _Reader.integer,
-    "bytes": lambda reader, tree: base64.b64decode(tree["v"], validate=True),
-    "bytearray": lambda reader, tree: bytearray(base64.b64decode(tree["v"], validate=True)),
-    "complex": lambda reader, tree: complex(*tree["v"]),
-    "tuple": lambda reader, tree: tuple(reader.items(tree["v"])),
-    "set": lambda reader, tree: set(reader.items(tree["v"])),
-    "frozenset": lambda reader, tree: frozenset(reader.items(tree["v"])),
-    "deque": lambda reader, tree: deque(reader.items(tree["v"]), tree.get("maxlen")),
-    "dict": lambda reader, tree: dict(reader.pairs(tree)),
-    "ordered": lambda reader, tree: OrderedDict(reader.pairs(tree)),
-    "counter": lambda reader, tree: Counter(dict(reader.pairs(tree))),
-    "map": lambda reader, tree: reader.fields(tree["v"]),
-    "range": lambda reader, tree: range(*reader.items(tree["v"])),
-    "datetime": lambda reader, tree: reader.moment(datetime, tree),
-    "time": lambda reader, tree: reader.moment(time, tree),
-    "date": lambda reader, tree: date.fromisoformat(tree["v"]),
-    "timedelta": lambda reader, tree: timedelta(*tree["v"]),
-    "zone": lambda reader, tree: ZoneInfo(tree["v"]),
-    "offset": _Reader.offset,
-    "decimal": lambda reader, tree: Decimal(tree["v"]),
-    "uuid": lambda reader, tree: UUID(tree["v"]),
-    "path": _Reader.path,
-    "enum": _Reader.enum,
-    "object": _Reader.object,
-    "error": _Reader.error,
-    "numpy": _array(arrays.read_scalar),
-    "ndarray": _array(arrays.read_array),
-    "frame": _array(arrays.read_frame),
-    "series": _array(arrays.read_series),
-    "index": _array(arrays.read_index),
-    "timestamp": _array(arrays.read_timestamp),
-    "pandas.timedelta": _array(arrays.read_timedelta),
-    "missing": _array(arrays.read_missing),
-}
 
 __all__ = ["LEVELS", "LIMIT", "Converter", "Payload", "Unresolved", "hints_of", "in_namespace", "recorded_name"]

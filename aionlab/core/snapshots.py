@@ -12,6 +12,7 @@ class Node(NamedTuple):
     """One node of the supervision tree."""
 
     pid: int
+    """0 for a run that is stuck: it has no process."""
     kind: str
     """"root", "supervisor", "workflow" or "activity"."""
     name: str

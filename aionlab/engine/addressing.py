@@ -9,6 +9,7 @@ from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.names import check_name
 from aionlab.core.ports import Run
 
+from . import processes
 from .run import LiveRun
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def open_run(engine: Engine, workflow_id: str, run_id: str | None = None) -> Liv
         raise RunClosed(row.workflow_id, row.run_id, row.status.value)
     if engine.store.readonly:
         raise StoreReadOnly(f"{workflow_id} is {row.status.value}, and this lab only looks on: another kernel owns the database")
-    return engine.find(row.workflow_id, row.run_id) or engine.adopt(row, NotResumed(row.workflow_id))
+    return engine.find(row.workflow_id, row.run_id) or processes.adopt(engine, row, NotResumed(row.workflow_id))
 
 
 def any_run(engine: Engine, workflow_id: str, run_id: str | None = None) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from . import activities, defining, looking, residency, signals, supervising
+from . import activities, attributes, defining, looking, residency, signals, supervising
 from .lifecycle import ending, pausing
 from .lifecycle import start as starting
 
@@ -40,7 +40,7 @@ VERBS: Final[dict[str, Callable[..., Any]]] = {
     "retry_waiting": defining.retry_waiting,
     "trust": defining.trust,
     "feed": activities.feed,
-    "register_attribute": defining.register_attribute,
+    "register_attribute": attributes.register,
     "store": defining.store_call,
     "skip": residency.skip,
     "skip_to_next": residency.skip_to_next,

@@ -1,4 +1,4 @@
-"""Taking code in: versions of workflows, the activities they use, search attributes, trust."""
+"""Taking code in: versions of workflows, the activities they use, trust."""
 from __future__ import annotations
 
 from collections import Counter
@@ -64,10 +64,6 @@ def trust(engine: Engine) -> int:
     """The file is trusted now, code and history: bring back what waited for it. How many runs there were."""
     engine.bar = ""
     return retry_waiting(engine)
-
-
-def register_attribute(engine: Engine, name: str, kind: str) -> None:
-    engine.store.register_attribute(name, kind)
 
 
 def store_call(engine: Engine, method: str, *arguments: object) -> object:

@@ -1,9 +1,8 @@
 """The turn: gather what arrived, step the runs it concerns, commit once, then act.
 
 One thread (or one caller at a time, where there are no threads) drives an engine. Facts enter through `submit`; nothing outside sees
-their effect before the commit. When a commit fails or its outcome is unknown, no memory stays ahead of the log: every process touched in
-the turn is dropped and rebuilt from what is recorded, callers get the error (or, where the log shows it happened, the result), and the
-engine halts with the reason until the store answers again.
+their effect before the commit. A turn that fails is undone by `failed_turns`, so that no memory stays ahead of the log; `processes` makes
+runs resident.
 """
 from __future__ import annotations
 
@@ -16,33 +15,19 @@ from typing import Any
 
 from aionlab.core import events as e
 from aionlab.core.clock import Clock
-from aionlab.core.errors import (
-    AionError,
-    BadBatch,
-    Fenced,
-    IllegalEvent,
-    NondeterminismError,
-    RunNotFound,
-    SequenceConflict,
-    StoreError,
-    StoreUnavailable,
-    WorkflowNotFound,
-)
+from aionlab.core.errors import AionError, StoreError, StoreUnavailable
 from aionlab.core.events import Recorded
 from aionlab.core.ids import Ids, RunId, WorkflowId
-from aionlab.core.ports import ActivityExecutor, EventStore, Finished, Listener, Missing, Run
+from aionlab.core.ports import ActivityExecutor, EventStore, Finished, Listener
 from aionlab.core.status import Status
-from aionlab.replay.process import Process
-from aionlab.replay.pythons import HERE, replays_here
-from aionlab.replay.rebuild import Rebuilt, rebuild
 
-from . import activities, recovery, supervising
+from . import activities, attributes, failed_turns, processes, recovery, supervising
 from .activities import Flight
 from .call import Call
 from .catalog import Catalog, Loader, NotRunnable
 from .faults import Faults
 from .registry import Registry
-from .run import UNREADABLE, LiveRun, Recorder
+from .run import LiveRun
 from .supervision import SupervisionTree
 from .timers import Timers
 from .turn import Message, Turn
@@ -50,10 +35,6 @@ from .turn import Message, Turn
 log = logging.getLogger("aionlab.engine")
 GATHER = 20_000
 """Messages taken in one turn at most."""
-
-
-LOOKING = frozenset({"entry", "history", "names", "now", "progress", "registry", "routed", "run", "runs", "stack", "store", "tree", "types", "unwait"})
-"""Verbs that only read, and go on when another kernel has taken over."""
 
 
 class Engine:
@@ -67,6 +48,8 @@ class Engine:
         self.ghost_starts = ghost_starts
         self.verbs = verbs
         self.catalog = Catalog(store, load)
+        self.attribute_types = dict(store.attribute_types())
+        """Search attributes that are registered, name to type."""
         self.registry = Registry()
         self.tree = SupervisionTree(clock.now())
         self.timers = Timers()
@@ -90,21 +73,25 @@ class Engine:
         self.now_turn: Turn | None = None
         self.call: Call | None = None
         """The call whose verb is being carried out."""
-        self._lost: dict[int, LiveRun] = {}
+        self.lost: dict[int, LiveRun] = {}
         """Runs a failed turn touched, by key, to be brought back from the log."""
-        self._again: deque[Message] = deque()
-        self._parked: list[Call] = []
+        self.again: deque[Message] = deque()
+        """Messages to be taken before those of the inbox."""
+        self.parked: list[Call] = []
         """Calls that only read, caught in a turn that failed; answered from the log before the next one."""
-        self._one_by_one = 0
+        self.one_by_one = 0
         """How many messages are taken in turns of their own, to find the one whose events the store will not have."""
-        self._homeless: deque[LiveRun] = deque()
+        self.homeless: deque[LiveRun] = deque()
         """Runs to make resident in the next turn."""
-        self._acts: deque[Callable[[], None]] = deque()
+        self.acts: deque[Callable[[], None]] = deque()
         """What commits have allowed and is not done yet; not empty between turns only when an interrupt cut one short."""
-        self._ready: deque[Any] = deque()
+        self.ready: deque[Any] = deque()
+        """The callbacks of whichever process is being stepped; empty between steps."""
         heads = store.heads()
-        self._workflow_keys, self._run_keys = heads.workflow_key, heads.run_key
-        self._found = heads.run_key
+        self.workflow_keys, self.run_keys = heads.workflow_key, heads.run_key
+        """The last keys given."""
+        self.found = heads.run_key
+        """Runs with keys up to this one were recorded before this engine."""
 
     # --- driving --------------------------------------------------------------------------------------------------------
 
@@ -122,7 +109,7 @@ class Engine:
         """Whether nothing moves: no message, no running attempt, no run on its way, no timer due."""
         due = self.timers.next_due()
         return (
-            self.recovered and not self._again and not self._homeless and self.inbox.empty() and not self.in_flight
+            self.recovered and not self.again and not self.homeless and self.inbox.empty() and not self.in_flight
             and (due is None or due > self.clock.now()) and not self.clock.moving(due)
         )  # fmt: skip
 
@@ -130,7 +117,7 @@ class Engine:
         """How long a host may wait for a message before the next turn; None for as long as it takes."""
         if self.halted:
             return None if self.fenced else 0.25
-        if not self.recovered or self._again or self._homeless:
+        if not self.recovered or self.again or self.homeless:
             return 0.0
         due = self.timers.next_due()
         if self.clock.virtual and not self.in_flight and self.clock.moving(due):
@@ -145,15 +132,15 @@ class Engine:
     def turn(self, wait: float | None = 0.0) -> bool:
         """One turn, after waiting at most `wait` seconds (None: for ever) for a message. Whether anything happened."""
         messages = self._gather(wait)
-        parked, self._parked = self._parked, []
-        if self.halted and not self._revive():
-            self._refuse([*parked, *messages])
+        parked, self.parked = self.parked, []
+        if self.halted and not failed_turns.bring_back(self):
+            failed_turns.refuse(self, [*parked, *messages])
             return False
         for call in parked:
-            self._look(call)
-        self._act()
+            failed_turns.look(self, call)
+        self.act()
         advanced = False
-        if not messages and not self._homeless and not self.in_flight and self.recovered:
+        if not messages and not self.homeless and not self.in_flight and self.recovered:
             advanced = self.clock.advance(self.timers.next_due())
         turn = self.now_turn = Turn(self.clock.now(), bool(self.listeners))
         try:
@@ -162,19 +149,19 @@ class Engine:
             if turn.batch.rows:
                 self._commit(turn)
         except StoreError as error:
-            self._abandon(turn, error, messages)
+            failed_turns.abandon(self, turn, error, messages)
             return True
         except Exception as error:
             log.exception("a turn failed; what it touched is rebuilt from the log")
-            self._abandon(turn, error, messages)
+            failed_turns.abandon(self, turn, error, messages)
             return True
         except BaseException as error:
-            self._abandon(turn, StoreUnavailable(f"the turn was interrupted by {type(error).__name__}"), messages)
+            failed_turns.abandon(self, turn, StoreUnavailable(f"the turn was interrupted by {type(error).__name__}"), messages)
             raise
         self.turns += 1
-        self._one_by_one = max(0, self._one_by_one - len(messages))
-        self._committed(turn)
-        self._act()
+        self.one_by_one = max(0, self.one_by_one - len(messages))
+        self.committed(turn)
+        self.act()
         self._settle()
         return moved
 
@@ -182,10 +169,10 @@ class Engine:
         """Everything of a turn before its commit. `turn.at` is what is being worked on, for blaming it should it fail."""
         if not self.recovered:
             recovery.recover(self)
-        for _ in range(len(self._homeless)):
-            turn.at = self._homeless[0]
-            self._come_home(self._homeless[0])
-            self._homeless.popleft()
+        for _ in range(len(self.homeless)):
+            turn.at = self.homeless[0]
+            processes.come_home(self, self.homeless[0])
+            self.homeless.popleft()
         self.timers.fire(self, turn.now)
         for message in messages:
             turn.at = message
@@ -195,7 +182,7 @@ class Engine:
 
     def _gather(self, wait: float | None) -> list[Message]:
         messages: list[Message] = []
-        again = self._again
+        again = self.again
         try:
             if wait != 0.0 and (not again or self.halted):
                 messages.append(self.inbox.get(True, wait))
@@ -209,7 +196,7 @@ class Engine:
                 messages.append(self.inbox.get_nowait())
         except Empty:
             pass
-        if self._one_by_one and len(messages) > 1:
+        if self.one_by_one and len(messages) > 1:
             again.extend(messages[1:])
             del messages[1:]
         return messages
@@ -239,7 +226,7 @@ class Engine:
         """Take the call that is being carried out again in the next turn; what its verb returns."""
         assert self.call is not None
         self.call.untake()
-        self._again.append(self.call)
+        self.again.append(self.call)
         return Call.LATER
 
     def _commit(self, turn: Turn) -> None:
@@ -251,25 +238,27 @@ class Engine:
             raise
         except Exception as error:
             raise StoreUnavailable(f"the store failed with {type(error).__name__}: {error}") from error
-        self._count(turn)
+        self.count(turn)
 
-    def _count(self, turn: Turn) -> None:
+    def count(self, turn: Turn) -> None:
+        """The turn's batch is in the log."""
         self.trouble = ""
         self.commits += 1
         self.events += len(turn.batch.rows)
 
-    def _committed(self, turn: Turn, dispatch: bool = True) -> None:
+    def committed(self, turn: Turn, dispatch: bool = True) -> None:
         """Queue what the commit allows: end processes, answer callers, dispatch attempts, tell listeners."""
         self.now_turn = None
-        acts = self._acts
+        acts = self.acts
         for run in turn.closed:
-            acts.append(partial(self.retire, run))
+            acts.append(partial(processes.retire, self, run))
         acts.extend(turn.after if dispatch else [act for act in turn.after if not getattr(act, "__dispatch__", False)])
         if turn.recorded:
             acts.append(partial(self._publish, turn.recorded))
 
-    def _act(self) -> None:
-        acts = self._acts
+    def act(self) -> None:
+        """Do what commits have allowed."""
+        acts = self.acts
         while acts:
             act = acts.popleft()
             try:
@@ -290,157 +279,6 @@ class Engine:
             for call in settlers:
                 call.answer(None)
 
-    # --- failed commits -------------------------------------------------------------------------------------------------
-
-    def _abandon(self, turn: Turn, error: Exception, messages: list[Message]) -> None:
-        """Undo a turn whose commit failed, or may have; memory goes back to what the log shows."""
-        self.now_turn = None
-        self._ready.clear()
-        for run in turn.touched.values():
-            self._drop(run)
-        self._lost |= turn.touched
-        self.timers.put_back(turn.fired)
-        if isinstance(error, StoreError) and not isinstance(error, IllegalEvent | BadBatch | SequenceConflict):
-            self.halted = self.trouble = str(error) or type(error).__name__
-            self.fenced = self.fenced or isinstance(error, Fenced)
-        if isinstance(error, StoreUnavailable) and self._landed(turn):
-            self._count(turn)
-            self._committed(turn, dispatch=False)
-            self._act()
-            return
-        blamed = self._blame(turn, error)
-        for place, (message, _) in enumerate(turn.taken):
-            if place not in blamed:
-                self._again.append(message)
-            if isinstance(message, Call):
-                if place in blamed and message.verb in LOOKING and isinstance(error, StoreError):
-                    self._parked.append(message)
-                elif place in blamed:
-                    message.fail(error)
-                else:
-                    message.untake()
-        self._again.extend(messages[turn.begun :])
-        if self.fenced:
-            self._leave_waiting(error)
-            self._forget()
-        if not self.halted:
-            self._revive()
-
-    def _blame(self, turn: Turn, error: Exception) -> set[int]:
-        """Which of the taken messages, by place, a failed turn's error is for; the others are taken again in a later turn. A run that
-        fails by a defect of ours, or whose events the store will not have, is stuck."""
-        calls = {place for place, (message, _) in enumerate(turn.taken) if isinstance(message, Call)}
-        if isinstance(error, SequenceConflict):
-            keys = {run.recorder.key for run in turn.touched.values() if run.workflow_id == error.workflow_id}
-            rows = turn.batch.rows
-            ends = [start for _, start in turn.taken[1:]] + [len(rows)]
-            return {place for place in calls if any(row[0] in keys for row in rows[turn.taken[place][1] : ends[place]])}
-        if isinstance(error, BadBatch):
-            if len(turn.taken) > 1:
-                self._one_by_one = len(turn.taken)
-                return set()
-            for run in turn.touched.values():
-                run.stuck = error
-            return set(range(len(turn.taken)))
-        if isinstance(error, StoreError) and not isinstance(error, IllegalEvent):
-            return calls
-        at = turn.at
-        if at is None:
-            self.halted = f"{type(error).__name__}: {error}"
-            return calls
-        culprit = at if isinstance(at, LiveRun) else None if isinstance(at, Call) else self.registry.by_key(at.run_key)
-        if culprit is not None:
-            culprit.stuck = error
-            self._drop(culprit)
-            self._lost[culprit.key] = culprit
-            if isinstance(at, Finished | Missing):
-                self.in_flight.pop((at.run_key, at.activity_id), None)
-            self._homeless = deque(run for run in self._homeless if run is not culprit)
-        return {place for place, (message, _) in enumerate(turn.taken) if message is at}
-
-    def _landed(self, turn: Turn) -> bool:
-        """Whether the log shows a batch of unknown outcome; asks until the store answers or says that it cannot."""
-        for workflow_key, expected in turn.batch.expected.items():
-            run = next(run for run in turn.touched.values() if run.recorder.key == workflow_key)
-            for _ in range(3):
-                try:
-                    return self.store.head(run.workflow_id) > expected
-                except StoreError:
-                    continue
-            break
-        return False
-
-    def _leave_waiting(self, error: Exception) -> None:
-        """Nothing will be recorded here any more: tell everyone who waits for something to be."""
-        for call in self.settlers:
-            call.fail(error)
-        self.settlers.clear()
-        for run in self.registry:
-            waiters, run.waiters = run.waiters, None
-            for waiter in waiters or ():
-                waiter.fail(error)
-
-    def _drop(self, run: LiveRun) -> None:
-        if run.process is not None:
-            run.process.close()
-            run.process = None
-        self.tree.remove(run)
-
-    def _revive(self) -> bool:
-        """Bring what a failed turn touched back from the log; whether the store answered."""
-        if self.fenced:
-            return False
-        try:
-            while self._lost:
-                run = next(iter(self._lost.values()))
-                history = self.recall(run)
-                run.recorder.head = self.store.head(run.workflow_id)
-                if history is not None:
-                    activities.recount(self, run)
-                if history == []:
-                    self.registry.remove(run)
-                    waiters, run.waiters = run.waiters, None
-                    for waiter in waiters or ():
-                        waiter.fail(RunNotFound(run.workflow_id, run.run_id))
-                elif run.closed:
-                    self.retire(run)
-                else:
-                    self.registry.insert(run)
-                    self._homeless.append(run)
-                del self._lost[run.key]
-        except StoreError as error:
-            self.halted = str(error) or type(error).__name__
-            return False
-        self.halted = ""
-        return True
-
-    def _forget(self) -> None:
-        """Another kernel owns the runs now; what is looked at here comes from the log."""
-        for run in self.registry:
-            self._drop(run)
-            self.registry.remove(run)
-        self._lost.clear()
-        self._homeless.clear()
-
-    def _look(self, call: Call) -> None:
-        """Answer a call that only reads, between turns."""
-        try:
-            call.answer(self.verbs[call.verb](self, *call.arguments))
-        except Exception as error:  # noqa: BLE001 - the caller's answer
-            call.fail(error)
-
-    def _refuse(self, messages: list[Message]) -> None:
-        for message in messages:
-            if isinstance(message, Call):
-                if not message.take():
-                    continue
-                if self.fenced and message.verb in LOOKING:
-                    self._look(message)
-                else:
-                    message.fail(Fenced(self.halted) if self.fenced else StoreUnavailable(f"the engine is halted: {self.halted}"))
-            else:
-                self._again.append(message)
-
     # --- steps ----------------------------------------------------------------------------------------------------------
 
     def fact(self, run: LiveRun, fact: e.Event) -> None:
@@ -448,7 +286,7 @@ class Engine:
         process, turn = run.process, self.now_turn
         assert turn is not None
         if process is None and run.status is Status.RUNNING and not run.stuck and not run.waits_for:
-            self.make_resident(run)
+            processes.make_resident(self, run)
         if not run.can_step or run.deferred:
             turn.record(run, fact, deferred=True)
             self.flush(run)
@@ -462,6 +300,12 @@ class Engine:
             turn.record(run, fact, deferred=True)
             supervising.crash(self, run, f"{type(error).__name__}: {error}")
             return
+        if e.SearchAttributesUpdated in map(type, answers):
+            permitted = attributes.checked(self, run, answers)
+            if permitted is None:
+                turn.record(run, fact, deferred=True)
+                return
+            answers = permitted
         turn.record(run, fact)
         if answers:
             self.record_answers(run, answers)
@@ -478,6 +322,12 @@ class Engine:
                 log.exception("process %s of %s crashed", run.pid, run.workflow_id)
                 supervising.crash(self, run, f"{type(error).__name__}: {error}")
                 return
+            if e.SearchAttributesUpdated in map(type, answers):
+                permitted = attributes.checked(self, run, answers)
+                if permitted is None:
+                    run.deferred.appendleft(recorded)
+                    return
+                answers = permitted
             self.record_answers(run, answers)
 
     def record_answers(self, run: LiveRun, answers: list[e.Event]) -> None:
@@ -493,141 +343,11 @@ class Engine:
             elif kind is e.ActivityCancelRequested:
                 activities.withdraw(self, run, answer.activity_id)  # type: ignore[union-attr]
 
-    # --- residency ------------------------------------------------------------------------------------------------------
-
-    def new_run_keys(self, workflow_id: WorkflowId, is_new: bool = False) -> tuple[Recorder, int]:
-        """The recorder of a workflow id (a new one for a new id) and a fresh run key. `is_new`: no run of the id is known or stored."""
-        self._run_keys += 1
-        live = self.turn_now.planned.get(workflow_id) or self.registry.get(workflow_id)
-        if live is not None:
-            return live.recorder, self._run_keys
-        key = None if is_new else self.store.workflow_key(workflow_id)
-        if key is not None:
-            return Recorder(workflow_id, key, self.store.head(workflow_id)), self._run_keys
-        self._workflow_keys += 1
-        recorder = Recorder(workflow_id, self._workflow_keys, 0)
-        self.turn_now.batch.workflows.append((recorder.key, workflow_id))
-        return recorder, self._run_keys
-
-    def new_process(self, run: LiveRun, trace: bool = False) -> Process:
-        """An idle process of the run's pinned version."""
-        assert run.started is not None
-        code = self.catalog.resolve(run.row.workflow_type, run.row.version)
-        return Process(  # type: ignore[abstract]  # a loop without sockets: asyncio declares their methods abstract, and raises in them
-            code, run.started, run.workflow_id, run.run_id, run.row.started_at, self._ready, trace
-        )
-
-    def make_resident(self, run: LiveRun, history: list[Recorded] | None = None) -> bool:
-        """Rebuild the run's process from its history and deliver what waited; False when that is not possible now."""
-        turn = self.turn_now
-        if history is None:
-            history = self.store.run_history(run.key) + turn.pending(run) if run.key in turn.touched else self.recall(run)
-            if history is None:
-                return False
-        run.waits_for = ""
-        try:
-            rebuilt = self.rebuild(run, history)
-        except NondeterminismError as error:
-            run.stuck = error
-            return False
-        except (NotRunnable, WorkflowNotFound) as error:
-            run.waits_for = error.why if isinstance(error, NotRunnable) else f"code of {run.row.workflow_type} ({run.row.version[:7]})"
-            return False
-        except StoreError:
-            raise
-        except Exception as error:
-            log.exception("%s cannot be replayed", run.workflow_id)
-            run.stuck = error
-            return False
-        run.stuck = None
-        run.process = rebuilt.process
-        for warning in rebuilt.warnings:
-            log.warning("%s event %d: the code asked for %s with other arguments than recorded", run.workflow_id, warning.seq, warning.recorded)
-        run.deferred = rebuilt.waiting or None
-        run.pid = self.tree.next_pid()
-        self.tree.place(run, turn.now)
-        self.flush(run)
-        return True
-
-    def recall(self, run: LiveRun) -> list[Recorded] | None:
-        """Fold the run anew from the store, and its events; None when they cannot be read, and the run is stuck for it."""
-        try:
-            history = self.store.run_history(run.key)
-            run.refold(history)
-        except UNREADABLE as error:
-            run.unreadable(error)
-            return None
-        return history
-
-    def rebuild(self, run: LiveRun, history: list[Recorded]) -> Rebuilt:
-        if run.started is not None and not replays_here(run.started.python):
-            raise NotRunnable(f"Python {run.started.python}, under which it was recorded: asyncio orders requests differently in {HERE}")
-        if self.bar and run.key <= self._found:
-            raise NotRunnable(self.bar)
-        self.catalog.resolve(run.row.workflow_type, run.row.version)
-        return rebuild(lambda trace: self.new_process(run, trace), history)
-
-    def suspend(self, run: LiveRun) -> None:
-        """Drop the run's process; what comes next for it brings it back by replay."""
-        self._drop(run)
-        run.pid = 0
+    # --- runs -----------------------------------------------------------------------------------------------------------
 
     def bring_home(self, run: LiveRun) -> None:
         """Make the run resident in the next turn."""
-        self._homeless.append(run)
-
-    def _come_home(self, run: LiveRun) -> None:
-        if run.closed or run.process is not None:
-            return
-        if run.key in self.turn_now.touched:
-            self._homeless.append(run)
-            return
-        self.revive(run, self.recall(run))
-
-    def revive(self, run: LiveRun, history: list[Recorded] | None) -> None:
-        """Everything an open run has going: its timers, the attempts that should be running, and its process where it can have one."""
-        self.timers.arm_all(run)
-        if history is not None and run.stuck is None:
-            run.waits_for = self._barred(run)
-            activities.resume(self, run)
-            self.make_resident(run, history)
-
-    def _barred(self, run: LiveRun) -> str:
-        """What the run waits for before anything of it may go on here, its activities included; empty when nothing is in its way."""
-        if self.bar and run.key <= self._found:
-            return self.bar
-        try:
-            self.catalog.resolve(run.row.workflow_type, run.row.version)
-        except NotRunnable as error:
-            return error.why
-        except WorkflowNotFound:
-            return f"code of {run.row.workflow_type} ({run.row.version[:7]})"
-        except StoreError:
-            raise
-        except Exception:
-            log.debug("code of %s cannot be loaded; bringing the run to memory will say why", run.workflow_id, exc_info=True)
-        return ""
-
-    def adopt(self, row: Run, why: BaseException) -> LiveRun:
-        """An open run that is not in memory, in memory but stuck: what is sent to it is recorded and waits."""
-        run = LiveRun(row, Recorder(row.workflow_id, row.workflow_key, self.store.head(row.workflow_id)))
-        if self.recall(run) is not None:
-            run.stuck = why
-        self.registry.insert(run)
-        return run
-
-    def retire(self, run: LiveRun) -> None:
-        """A closed run leaves memory once its waiters are served."""
-        self._drop(run)
-        self.registry.remove(run)
-        waiters, run.waiters = run.waiters, None
-        for waiter in waiters or ():
-            waiter.answer((run.workflow_id, run.run_id, run.outcome))
-        for number in run.left:
-            key = (run.key, number)
-            self.starved.pop(key, None)
-            if self.in_flight.pop(key, None) is not None:
-                self.executor.cancel(*key)
+        self.homeless.append(run)
 
     def find(self, workflow_id: str, run_id: str | None = None) -> LiveRun | None:
         return self.registry.get(WorkflowId(workflow_id), None if run_id is None else RunId(run_id))

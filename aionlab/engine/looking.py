@@ -12,6 +12,7 @@ from aionlab.core.snapshots import Entry, Node, Progress
 from aionlab.core.status import Status
 from aionlab.replay.process import Process
 
+from . import processes
 from .addressing import any_run, open_run
 from .call import Call
 from .catalog import NotRunnable
@@ -65,7 +66,7 @@ def query(engine: Engine, workflow_id: str, name: str, payload: e.Payload, run_i
     run = engine.find(row.workflow_id, row.run_id)
     if run is not None and not run.closed:
         if run.process is None and not run.stuck:
-            engine.make_resident(run)
+            processes.make_resident(engine, run)
         if run.process is not None:
             return _ask(engine, run, run.process, name, payload)
         if not (run.stuck or run.waits_for):
@@ -77,7 +78,7 @@ def query(engine: Engine, workflow_id: str, name: str, payload: e.Payload, run_i
     scratch = LiveRun(row, engine_recorder(row))
     scratch.refold(history)
     try:
-        rebuilt = engine.rebuild(scratch, history)
+        rebuilt = processes.rebuild(engine, scratch, history)
     except (NotRunnable, WorkflowNotFound, NondeterminismError) as error:
         raise QueryFailed(workflow_id, name, f"the run is {row.status.value} and cannot be replayed: {error}") from error
     try:
@@ -92,7 +93,7 @@ def _ask(engine: Engine, run: LiveRun, process: Process, name: str, payload: e.P
         return process.query(name, payload)
     finally:
         if process.meddled:
-            engine.suspend(run)
+            processes.suspend(engine, run)
 
 
 def engine_recorder(row: Run) -> Any:
@@ -164,17 +165,25 @@ def waits_for(engine: Engine, run: LiveRun) -> str:
 
 
 def tree(engine: Engine) -> Node:
-    """The supervision tree as it stands."""
+    """The supervision tree as it stands; runs that are stuck hang where their processes would: under their type's supervisor (none
+    does while it is down), or under the root where there is none."""
     now = engine.clock.now()
-    supervisors = []
+    supervisors: list[Node] = []
+    stuck: dict[str, list[LiveRun]] = {}
+    for run in engine.registry:
+        if run.stuck is not None and run.process is None:
+            stuck.setdefault(run.row.workflow_type, []).append(run)
     for supervisor in engine.tree.supervisors.values():
-        children = tuple(_workflow_node(engine, run) for run in list(supervisor.children.values()))
+        held = stuck.pop(supervisor.name, [])
+        placed = [*supervisor.children.values(), *([] if supervisor.down else held)]
+        children = tuple(_workflow_node(engine, run) for run in placed)
         supervisors.append(
             Node(
                 supervisor.pid, "supervisor", supervisor.name, "Down" if supervisor.down else "Running", supervisor.count.recent(now),
                 supervisor.count.limit.intensity, supervisor.started_at, "", children, supervisor.count.limit.period,
             )
         )  # fmt: skip
+    supervisors += [_workflow_node(engine, run) for runs in stuck.values() for run in runs]
     root = engine.tree.root
     return Node(
         engine.tree.pid, "root", "lab", "Halted" if engine.halted else "Running", root.recent(now), root.limit.intensity, engine.tree.started_at,

@@ -8,6 +8,7 @@ from aionlab.core.errors import IllegalEvent, StoreError, UnknownEventKind
 from aionlab.core.events import Recorded
 from aionlab.core.ports import Run
 
+from . import processes
 from .run import UNREADABLE, LiveRun, Recorder
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _recover_one(engine: Engine, row: Run, head: int, history: list[Recorded] | 
     run = engine.turn_now.at = LiveRun(row, Recorder(row.workflow_id, row.workflow_key, head))
     engine.registry.insert(run)
     if history is None:
-        history = engine.recall(run)
+        history = processes.recall(engine, run)
     else:
         try:
             run.refold(history)
@@ -48,4 +49,4 @@ def _recover_one(engine: Engine, row: Run, head: int, history: list[Recorded] | 
             history = None
     if history is None:
         log.error("%s (run %s) could not be recovered and is skipped: %s", row.workflow_id, row.run_id, run.stuck)
-    engine.revive(run, history)
+    processes.revive(engine, run, history)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from aionlab.core.clock import Micros
 from aionlab.core.errors import InvalidOption
 
+from . import processes
 from .addressing import open_run
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ def suspend(engine: Engine, workflow_id: str, run_id: str | None = None) -> None
     """Drop the run's coroutine from memory (its `finally` blocks run now, without effect); the next fact for it brings it back."""
     run = open_run(engine, workflow_id, run_id)
     if run.key in engine.turn_now.touched:
-        engine.turn_now.after_commit(engine.suspend, run)
+        engine.turn_now.after_commit(processes.suspend, engine, run)
     else:
-        engine.suspend(run)
+        processes.suspend(engine, run)
 
 
 def retry(engine: Engine, workflow_id: str, run_id: str | None = None) -> bool:

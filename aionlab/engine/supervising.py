@@ -7,6 +7,7 @@ from aionlab.core.errors import InvalidOption, ProcessNotFound
 from aionlab.core.failure import Failure
 from aionlab.core.ports import Finished
 
+from . import processes
 from .run import LiveRun
 from .supervision import Decision, Supervisor
 
@@ -22,7 +23,7 @@ def crash(engine: Engine, run: LiveRun, why: str) -> str:
     """A process is lost. What was decided, in words."""
     now, workflow_type = engine.turn_now.now, run.row.workflow_type
     pid = run.pid
-    engine.suspend(run)
+    processes.suspend(engine, run)
     decision = engine.tree.crashed(workflow_type, now)
     return f"pid {pid} gone ({why}); " + _carry_out(engine, decision, run, workflow_type)
 
@@ -38,7 +39,7 @@ def _carry_out(engine: Engine, decision: Decision, run: LiveRun | None, workflow
     lost = [run] if run is not None else []
     lost += [child for child in list(supervisor.children.values()) if child is not run]
     for child in lost:
-        engine.suspend(child)
+        processes.suspend(engine, child)
     if decision is Decision.RESTART_TYPE:
         for child in lost:
             engine.bring_home(child)

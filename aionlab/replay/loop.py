@@ -127,13 +127,6 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """Seconds since the epoch, as of the last event the code has consumed."""
         return self._now / 1_000_000
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None) -> asyncio.Handle:  # type: ignore[override]
-        if self.closing:
-            self._refuse()
-        handle = Callback(callback, args, self, context)
-        self._ready.append(handle)
-        return handle
-
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None) -> asyncio.TimerHandle:  # type: ignore[override]
         return self._call_at(Micros(self._now + round(delay * 1_000_000)), callback, args, context)
 

@@ -190,6 +190,11 @@ class Process(WorkflowLoop):
             elif self._random is not None:
                 self._random.setstate(draws)
 
+    def attributes_of(self, update: e.SearchAttributesUpdated) -> dict[str, Any]:
+        """The values of an update, as the code gave them."""
+        values: dict[str, Any] = self._code.values.decode(update.attributes)
+        return values
+
     def blocked(self) -> list[Blocked]:
         """What the code waits for now, with the user's lines; the main coroutine's wait first."""
         found = []

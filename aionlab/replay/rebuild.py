@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from aionlab.core import events as e
+from aionlab.core.attributes import may_be_stored
 from aionlab.core.errors import NondeterminismError
 from aionlab.core.events import Recorded, is_answer, is_fact
 
@@ -109,8 +110,15 @@ def _compare(process: Process, index: int, recorded: Recorded, asked: e.Event, w
     differs = difference(recorded.event, asked)
     if differs == "command":
         raise _diverged(process, recorded.seq, describe(recorded.event), describe(asked), index, advice(recorded.event, asked))
-    if differs == "arguments":
+    if differs == "arguments" and not _stored_so(process, recorded.event, asked):
         warnings.append(ArgumentsDiffer(recorded.seq, recorded.event, asked))
+
+
+def _stored_so(process: Process, recorded: e.Event, asked: e.Event) -> bool:
+    """Whether the two are one update of search attributes, as the code gave it and as it is stored."""
+    if not isinstance(recorded, e.SearchAttributesUpdated) or not isinstance(asked, e.SearchAttributesUpdated):
+        return False
+    return may_be_stored(process.attributes_of(asked), process.attributes_of(recorded))
 
 
 def _unasked(process: Process, recorded: Recorded) -> None:

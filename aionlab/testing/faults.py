@@ -1,15 +1,18 @@
 """A store that fails on purpose: at which commit, and how.
 
-    store = FaultyStore(MemoryStore(), at(3, Fault.WRITTEN))
+    store = FaultyStore(MemoryStore(), at(3, Fault.WRITTEN))    # the third commit is written and reported as doubtful
+    store.crash(5)                                              # the process is gone before the fifth
+    store.doubt(written=False)                                  # the next one is not written, and nobody can tell
 
-The third commit is then written and reported as doubtful. Every commit is a place to crash (before or after it), to fail (nothing
-written) and to leave in doubt (written or not); reads can be refused as well. Nothing else of the wrapped store changes.
+Every commit is a place to crash (before or after it), to fail (nothing written) and to leave in doubt (written or not); reads can be
+refused as well, and the store as a whole be down. Nothing else of the wrapped store changes.
 """
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from aionlab.core.clock import Micros
@@ -21,7 +24,7 @@ from aionlab.core.status import Status
 
 
 class Crash(BaseException):
-    """The kernel is gone: what the engine holds in memory is to be thrown away, and the store opened again."""
+    """The kernel is gone: nothing may catch this but the test, which throws away what the engine holds in memory and opens the store again."""
 
 
 class Fault(Enum):
@@ -37,6 +40,16 @@ class Fault(Enum):
     def crashes(self) -> bool:
         return self in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
 
+    @property
+    def writes(self) -> bool:
+        return self in (Fault.CRASH_AFTER, Fault.WRITTEN)
+
+    def error(self, number: int) -> BaseException:
+        """What commit `number` raises."""
+        if self.crashes:
+            return Crash(self.value)
+        return (StoreFull if self is Fault.FULL else StoreUnavailable)(f"commit {number}: {self.value}")
+
 
 Plan = Callable[[int], Fault | None]
 """Number of the commit, from 1 → its fault, or None for an ordinary commit."""
@@ -48,7 +61,7 @@ def at(first: int, fault: Fault, times: int = 1) -> Plan:
 
 
 class FaultyStore:
-    """An EventStore that passes everything on, and does to commits what `plan` says. Failing reads raise StoreUnavailable."""
+    """An EventStore that passes everything on, and does to commits what `fail` and its like, or else `plan`, say."""
 
     def __init__(self, inner: EventStore, plan: Plan = lambda number: None) -> None:
         self.inner, self.plan = inner, plan
@@ -56,7 +69,12 @@ class FaultyStore:
         """Commits asked for so far, the failed ones included."""
         self.happened: Counter[Fault] = Counter()
         self.deaf = 0
-        """How many of the next reads fail."""
+        """How many of the next reads raise StoreUnavailable."""
+        self.down: Callable[[], BaseException] | None = None
+        """While set, every read and write raises what it makes, and writes nothing."""
+        self.batches: list[Batch] = []
+        """What was committed."""
+        self._asked: dict[int, tuple[bool, Callable[[], BaseException]]] = {}
 
     @property
     def readonly(self) -> bool:
@@ -66,28 +84,54 @@ class FaultyStore:
     def readonly(self, value: bool) -> None:
         self.inner.readonly = value
 
+    # --- asking for failures ---------------------------------------------------------------------------------------------
+
+    def fail(self, at: int, error: Callable[[], BaseException], *, after: bool = False) -> None:
+        """Raise `error()` at commit number `at` (from 1), before or after it is written."""
+        self._asked[at] = (after, error)
+
+    def fail_next(self, error: Callable[[], BaseException], *, after: bool = False, times: int = 1) -> None:
+        """Raise `error()` at the next `times` commits."""
+        for place in range(1, times + 1):
+            self.fail(self.commits + place, error, after=after)
+
+    def crash(self, at: int, *, after: bool = False) -> None:
+        """The process is gone before, or right after, commit number `at`."""
+        self.fail(at, Crash, after=after)
+
+    def doubt(self, *, written: bool, times: int = 1) -> None:
+        """The next commits end in StoreUnavailable, written or not."""
+        self.fail_next(lambda: StoreUnavailable("no answer"), after=written, times=times)
+
     # --- writing ---------------------------------------------------------------------------------------------------------
 
     def commit(self, batch: Batch) -> None:
-        self._write(lambda: self.inner.commit(batch))
+        def write() -> None:
+            self.inner.commit(batch)
+            self.batches.append(batch)
+
+        self._write(write)
 
     def append(self, workflow_id: WorkflowId, events: Sequence[Recorded], expected_seq: int) -> None:
         self._write(lambda: self.inner.append(workflow_id, events, expected_seq))
 
     def _write(self, write: Callable[[], None]) -> None:
-        self.commits += 1
-        fault = self.plan(self.commits)
-        if fault is None:
-            write()
-            return
-        self.happened[fault] += 1
-        if fault in (Fault.CRASH_AFTER, Fault.WRITTEN):
-            write()
-        if fault.crashes:
-            raise Crash(fault.value)
-        if fault is Fault.FULL:
-            raise StoreFull(f"commit {self.commits}: {fault.value}")
-        raise StoreUnavailable(f"commit {self.commits}: {fault.value}")
+        self.commits = number = self.commits + 1
+        after, error = self._asked.pop(number, (False, None))
+        self._up()
+        if error is None and (fault := self.plan(number)) is not None:
+            self.happened[fault] += 1
+            after, error = fault.writes, partial(fault.error, number)
+        if error is not None and not after:
+            raise error()
+        write()
+        if error is not None:
+            raise error()
+
+    def _up(self) -> EventStore:
+        if self.down is not None:
+            raise self.down()
+        return self.inner
 
     # --- reading ---------------------------------------------------------------------------------------------------------
 
@@ -95,7 +139,7 @@ class FaultyStore:
         if self.deaf > 0:
             self.deaf -= 1
             raise StoreUnavailable("the store does not answer")
-        return self.inner
+        return self._up()
 
     def heads(self) -> Heads:
         return self._read().heads()
@@ -151,7 +195,7 @@ class FaultyStore:
     # --- code, names and facts about the lab -----------------------------------------------------------------------------
 
     def save_package(self, package: StoredPackage) -> None:
-        self.inner.save_package(package)
+        self._up().save_package(package)
 
     def package(self, workflow_type: str, version: str) -> StoredPackage | None:
         return self._read().package(workflow_type, version)
@@ -160,7 +204,7 @@ class FaultyStore:
         return self._read().packages(workflow_type)
 
     def set_route(self, workflow_type: str, version: str, pinned: bool = False) -> None:
-        self.inner.set_route(workflow_type, version, pinned)
+        self._up().set_route(workflow_type, version, pinned)
 
     def routes(self) -> dict[str, tuple[str, bool]]:
         return self._read().routes()
@@ -169,16 +213,16 @@ class FaultyStore:
         return self._read().attribute_types()
 
     def register_attribute(self, name: str, kind: str) -> None:
-        self.inner.register_attribute(name, kind)
+        self._up().register_attribute(name, kind)
 
     def meta(self, key: str) -> str | None:
         return self._read().meta(key)
 
     def set_meta(self, key: str, value: str) -> None:
-        self.inner.set_meta(key, value)
+        self._up().set_meta(key, value)
 
     def rest(self) -> None:
-        self.inner.rest()
+        self._up().rest()
 
     def close(self) -> None:
         self.inner.close()

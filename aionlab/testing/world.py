@@ -20,6 +20,7 @@ from aionlab.core.payload import hints_of
 from aionlab.core.ports import Attempt, EventStore, Finished, Missing
 from aionlab.core.status import Status
 from aionlab.core.values import values_for
+from aionlab.engine import processes
 from aionlab.engine.api import VERBS
 from aionlab.engine.call import Call
 from aionlab.engine.engine import Engine
@@ -130,6 +131,7 @@ class World:
         self.clock = StillClock()
         self.ids = SeededIds(seed)
         self.deadlines = deadlines
+        store.register_attribute("n", "int")
         self.codes = {f"p{n}": Code(f"p{n}", "v1", interpret, hints_of(interpret), VALUES) for n in range(len(programs))}
         self.counts: Counter[str] = Counter()
         self._logs: dict[WorkflowId, list[Recorded]] = {}
@@ -164,7 +166,7 @@ class World:
 
     def close(self) -> None:
         for run in self.engine.registry:
-            self.engine.suspend(run)
+            processes.suspend(self.engine, run)
         self._check_wrongs()
 
     def _check_wrongs(self) -> None:
@@ -198,7 +200,7 @@ class World:
         engine = self.engine
         due = engine.timers.next_due()
         return (
-            engine.recovered and not engine.halted and engine.inbox.empty() and not engine._again and not engine._homeless and not engine._lost
+            engine.recovered and not engine.halted and engine.inbox.empty() and not engine.again and not engine.homeless and not engine.lost
             and (due is None or due > self.clock.now())
         )  # fmt: skip
 

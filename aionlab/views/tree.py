@@ -51,7 +51,7 @@ class Tree(Shown):
                 h("span", branch, h("b", name) if node.children else name, style="white-space:nowrap"),
                 label(node.kind),
             ),
-            code_cell(f"<{node.pid}>"),
+            code_cell(f"<{node.pid}>" if node.pid else ""),
             state_cell(clip(node.state, 40)),
             cell(clip(node.detail, 120)),
             cell(restarts(node, Micros(node.period) or self.period)),

@@ -29,6 +29,7 @@ from aionlab.core.clock import Micros
 from aionlab.core.ids import WorkflowId
 from aionlab.core.payload import hints_of
 from aionlab.core.ports import Batch
+from aionlab.engine import processes
 from aionlab.engine.call import Call
 from aionlab.engine.engine import Engine
 from aionlab.engine.lifecycle.start import StartRequest
@@ -126,7 +127,7 @@ class Bench(Workbench):
     def close(self) -> None:
         self.engine.executor.close()
         for run in self.engine.registry:
-            self.engine.suspend(run)
+            processes.suspend(self.engine, run)
         self.store.close()
 
 

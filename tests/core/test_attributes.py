@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aionlab.core.attributes import AttributeType, check_attributes, check_registration
+from aionlab.core.attributes import AttributeType, check_attributes, check_registration, may_be_stored
 from aionlab.core.errors import InvalidAttribute, InvalidOption
 from aionlab.core.jsontext import dumps, loads
 
@@ -97,3 +97,12 @@ def test_law_a_value_is_refused_or_stored_as_plain_json(values: dict[str, Any]) 
         assert str(refused)
     else:
         assert found.keys() == values.keys() and loads(dumps(found)) == found
+        assert may_be_stored(values, found)
+
+
+@pytest.mark.parametrize(("values", "stored"), [
+    ({"a": "x"}, {"a": "y"}), ({"a": 1}, {"a": True}), ({"a": True}, {"a": 1}), ({"a": None}, {"a": "x"}), ({"a": "x"}, {"a": None}), ({"a": 1}, {}),
+    ({}, {"a": 1}), ({"a": datetime(2026, 1, 1, tzinfo=UTC)}, {"a": 5}), ({"a": object()}, {"a": "x"}),
+])  # fmt: skip
+def test_what_no_schema_stores_so(values: dict[str, Any], stored: dict[str, Any]) -> None:
+    assert not may_be_stored(values, stored)

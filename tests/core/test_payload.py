@@ -35,6 +35,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aionlab.core import payload as module
+from aionlab.core import reading
 from aionlab.core.errors import InvalidPayload, PayloadTooLarge
 from aionlab.core.events import Payload
 from aionlab.core.payload import LEVELS, Converter, Unresolved, hints_of, in_namespace, recorded_name
@@ -824,7 +825,7 @@ def test_law_a_value_is_refused_or_comes_back(value: Any) -> None:
         assert same(CODEC.decode(payload), value)
 
 
-TAGS = [*module._READERS, "nonsense", 3, None]
+TAGS = [*reading._READERS, "nonsense", 3, None]
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6)
     | st.sampled_from(["Europe/Berlin", "America", "../x", "0x1f", "<f8", "RED", "YWI=", "NaT", "2026-01-01", f"{__name__}:Order", f"{__name__}:Color",
@@ -873,7 +874,8 @@ def test_deep_hostile_records_are_refused(text: bytes) -> None:
 def test_without_orjson_the_same_bytes_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
-    from aionlab.core import jsontext
+    import aionlab.core
+    from aionlab.core import jsontext, writing
 
     spec = importlib.util.spec_from_file_location("aionlab.core.jsontext_plain", jsontext.__file__)
     assert spec is not None and spec.loader is not None
@@ -883,12 +885,15 @@ def test_without_orjson_the_same_bytes_are_written(monkeypatch: pytest.MonkeyPat
         spec.loader.exec_module(plain)
         patch.setattr(jsontext, "dumps", plain.dumps)
         patch.setattr(jsontext, "loads", plain.loads)
+        patch.setattr(aionlab.core, "writing", writing)
+        patch.delitem(sys.modules, "aionlab.core.writing")
         spec = importlib.util.spec_from_file_location("aionlab.core.payload_plain", module.__file__)
         assert spec is not None and spec.loader is not None
         slow = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(slow)
     codec = slow.Converter()
     assert slow._dumps_plain is not plain.dumps
+    assert slow.Writer is not writing.Writer and sys.modules["aionlab.core.writing"] is aionlab.core.writing is writing
     for value, expected in GOLDEN:
         assert codec.encode(value).replace(THIS.encode(), b"THIS") == expected
     for value in VALUES:

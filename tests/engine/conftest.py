@@ -9,7 +9,7 @@ import pytest
 from aionlab.core.errors import StoreError
 from aionlab.store.fold import run_of, timers_of
 from aionlab.store.memory import MemoryStore
-from aionlab.testing.points import FaultyStore
+from aionlab.testing.faults import FaultyStore
 from aionlab.testing.workbench import Workbench
 from tests.engine import programs
 
@@ -63,4 +63,4 @@ def check(bench: Workbench) -> None:
                 assert (run.pid != 0) == (run.process is not None)
     in_tree = [run for supervisor in engine.tree.supervisors.values() for run in supervisor.children.values()]
     assert {run.key for run in in_tree} == {run.key for run in engine.registry if run.process is not None}
-    assert not engine._ready, "callbacks were left behind"
+    assert not engine.ready, "callbacks were left behind"

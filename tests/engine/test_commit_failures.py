@@ -272,7 +272,7 @@ def test_everybody_who_waits_gets_an_answer(bench: Workbench) -> None:
 def test_every_commit_fails_once(scenario: Callable[[Workbench], None], written: bool) -> None:
     """Without a crash: the engine itself finds back. The caller asks again when told that it is not known."""
     from aionlab.store.memory import MemoryStore
-    from aionlab.testing.points import FaultyStore
+    from aionlab.testing.faults import FaultyStore
 
     expected, commits = control(scenario)
     for at in range(1, commits + 1):

@@ -25,7 +25,7 @@ from aionlab.engine.engine import Engine
 from aionlab.engine.lifecycle.start import StartRequest
 from aionlab.store.memory import MemoryStore
 from aionlab.store.sqlite import SqliteStore
-from aionlab.testing.points import FaultyStore
+from aionlab.testing.faults import FaultyStore
 from aionlab.testing.workbench import Workbench
 from tests.engine import programs
 

@@ -15,7 +15,7 @@ from aionlab.core.status import Status
 from aionlab.engine.lifecycle.start import StartRequest
 from aionlab.store.memory import MemoryStore
 from aionlab.store.sqlite import SqliteStore
-from aionlab.testing.points import Crash, FaultyStore
+from aionlab.testing.faults import Crash, FaultyStore
 from aionlab.testing.workbench import Workbench
 from tests.engine import programs
 from tests.engine.programs import SECOND, calls, of, shape

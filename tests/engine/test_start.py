@@ -11,6 +11,7 @@ from aionlab import workflow
 from aionlab.core import errors
 from aionlab.core import events as e
 from aionlab.core.status import Status
+from aionlab.engine import processes
 from aionlab.engine.call import Call
 from aionlab.engine.faults import START_STEPS
 from aionlab.engine.lifecycle.start import StartRequest
@@ -102,9 +103,9 @@ def test_a_fault_after_the_record_is_compensated(bench: Workbench, step: str) ->
 @pytest.mark.parametrize("step", AFTER)
 def test_compensation_goes_backwards(bench: Workbench, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, undone = bench.engine, []
-    for name, owner, method in (("spawn", engine, "suspend"), ("place", engine.tree, "remove"), ("register", engine.registry, "remove")):
-        kept = getattr(type(owner), method)
-        monkeypatch.setattr(type(owner), method, lambda self, run, kept=kept, name=name: (undone.append(name), kept(self, run))[1])
+    for name, owner, method in (("spawn", processes, "suspend"), ("place", type(engine.tree), "remove"), ("register", type(engine.registry), "remove")):
+        kept = getattr(owner, method)
+        monkeypatch.setattr(owner, method, lambda self, run, kept=kept, name=name: (undone.append(name), kept(self, run))[1])
     arm(bench, step, Fault())
     with pytest.raises(errors.StartAborted):
         bench.start("sleeper")

@@ -56,6 +56,35 @@ def test_faults_in_a_row_and_reads_that_fail() -> None:
     assert store.ids() == ["a", "b"]
 
 
+@pytest.mark.parametrize("after", [False, True])
+def test_failures_asked_for_by_number_come_before_the_plan(after: bool) -> None:
+    store = FaultyStore(MemoryStore(), at(1, Fault.FULL, times=3))
+    store.crash(1, after=after)
+    with pytest.raises(Crash):
+        store.append("a", history(started(), workflow_id="a"), 0)
+    assert store.head("a") == after and not store.happened
+    store.doubt(written=after)
+    with pytest.raises(StoreUnavailable):
+        store.append("b", history(started(), workflow_id="b"), 0)
+    assert store.head("b") == after
+    with pytest.raises(StoreFull):
+        store.append("c", history(started(), workflow_id="c"), 0)
+    assert store.happened == {Fault.FULL: 1} and store.commits == 3
+
+
+def test_a_store_that_is_down_neither_reads_nor_writes() -> None:
+    store = FaultyStore(MemoryStore())
+    store.down = lambda: StoreUnavailable("down")
+    for use in (
+        store.heads, store.ids, store.attribute_types, store.rest, lambda: next(store.open_histories(), None), lambda: store.set_meta("a", "b"),
+        lambda: store.register_attribute("a", "int"), lambda: store.append("a", history(started(), workflow_id="a"), 0),
+    ):  # fmt: skip
+        with pytest.raises(StoreUnavailable, match="down"):
+            use()
+    store.down = None
+    assert store.ids() == [] and store.attribute_types() == {} and store.meta("a") is None and store.commits == 1
+
+
 def world(*programs: Block, plan: Any = lambda number: None) -> World:
     made = World(programs, 1, FaultyStore(MemoryStore(), plan))
     for run in range(len(programs)):

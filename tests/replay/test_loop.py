@@ -2,19 +2,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import sys
+import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from aionlab import workflow
+from aionlab.authoring.definitions import Activity
 from aionlab.core import events as e
+from aionlab.core.errors import ActivityError, InvalidPayload
 from aionlab.core.running import current
 from aionlab.replay import loop as loops
 from aionlab.replay.loop import RunDropped, WorkflowTask
-from tests.replay.conftest import BEGUN, SECOND, Stepper, act
+from tests.replay.conftest import BEGUN, SECOND, VALUES, Stepper, act
 
 Step = Callable[..., Stepper]
 
@@ -309,6 +313,7 @@ def test_what_code_may_ask_of_its_loop(step: Step) -> None:
         loop.set_debug(True)
         loop.set_exception_handler(print)
         loop.call_exception_handler({"message": "nobody hears"})
+        loop.default_exception_handler({"message": "nor this"})
         return [
             loop.is_running(), loop.is_closed(), loop.get_debug(), loop.get_exception_handler(), loop is asyncio.get_event_loop(),
             task.get_name(), asyncio.create_task(asyncio.sleep(0)).get_name(), asyncio.create_task(asyncio.sleep(0), name="mine").get_name(),
@@ -371,6 +376,66 @@ def test_a_task_factory_is_used_and_its_tasks_are_held(step: Step) -> None:
     run.process.close()
     assert made == ["one", "closed"]
     made.clear()
+
+
+def test_a_task_factory_gets_what_the_task_was_asked_for_with(step: Step) -> None:
+    async def flow() -> list[Any]:
+        loop, seen = asyncio.get_running_loop(), []
+        named: contextvars.ContextVar[str] = contextvars.ContextVar("named", default="outer")
+
+        def factory(loop: Any, coro: Any, **options: Any) -> Any:
+            seen.append(sorted(options))
+            return WorkflowTask(coro, loop, "by the factory", options.get("context"))
+
+        async def child() -> str:
+            return named.get()
+
+        loop.set_task_factory(factory)
+        context = contextvars.copy_context()
+        context.run(named.set, "inner")
+        plain, given = asyncio.create_task(child()), asyncio.create_task(child(), name="mine", context=context)
+        assert loop.get_task_factory() is factory
+        loop.set_task_factory(None)
+        return [plain.get_name(), given.get_name(), await plain, await given, seen, asyncio.create_task(child()).get_name()]
+
+    assert step(flow).result == ["by the factory", "mine", "outer", "inner", [[], ["context"]], "task-1"]
+
+
+def test_a_task_factory_may_make_what_is_no_task(step: Step) -> None:
+    async def flow() -> str:
+        def factory(loop: Any, coro: Any, **options: Any) -> Any:
+            coro.close()
+            future = loop.create_future()
+            future.set_result("a future instead")
+            return future
+
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(factory)
+        return str(await loop.create_task(_nothing(), name="unused"))
+
+    assert step(flow).result == "a future instead"
+
+
+def test_a_run_does_not_hold_all_tasks_and_generators_it_ever_had(step: Step) -> None:
+    async def flow() -> int:
+        async def numbers() -> AsyncIterator[int]:
+            yield 1
+
+        tasks: weakref.WeakSet[Any] = weakref.WeakSet()
+        generators: weakref.WeakSet[Any] = weakref.WeakSet()
+        for _ in range(300):
+            task = asyncio.create_task(_nothing())
+            tasks.add(task)
+            await task
+            generator = numbers()
+            generators.add(generator)
+            async for _ in generator:
+                pass
+        del task, generator
+        gc.collect()
+        return max(len(tasks), len(generators))
+
+    assert step(flow).result < 128
 
 
 def test_the_outer_loop_and_hooks_come_back(step: Step) -> None:
@@ -526,6 +591,8 @@ def test_finally_runs_when_a_run_is_dropped_and_cannot_ask(step: Step) -> None:
     [
         lambda: asyncio.sleep(5), lambda: asyncio.create_task(asyncio.sleep(1)), lambda: workflow.receive("x"),
         lambda: asyncio.wait_for(asyncio.sleep(1), 1), lambda: asyncio.get_running_loop().create_future(),
+        lambda: asyncio.get_running_loop().call_later(1, print), lambda: asyncio.get_running_loop().call_soon(print),
+        lambda: asyncio.get_running_loop().create_task(object()),  # type: ignore[arg-type]
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:coroutine.*never awaited:RuntimeWarning")
@@ -565,6 +632,51 @@ def test_code_that_never_lets_go_does_not_hang_the_engine(step: Step) -> None:
 
 async def _nothing() -> None:
     pass
+
+
+def test_code_that_asks_again_and_again_while_being_dropped_is_let_through_to_nothing(step: Step) -> None:
+    refused: list[int] = []
+
+    async def flow() -> None:
+        try:
+            await act()
+        finally:
+            for number in range(100):
+                try:
+                    asyncio.create_task(_nothing())  # noqa: RUF006 - it never runs
+                except RunDropped:
+                    refused.append(number)
+
+    run = dropped(step, flow)
+    assert refused[:50] == list(range(50)) and len(refused) == 50, "and then what it asks for goes nowhere"
+    assert run.process._asked == [] and not run.process._ready and not run.process._children
+
+
+def test_an_async_generator_begun_while_being_dropped_is_kept_from_the_collector(step: Step) -> None:
+    heard: list[str] = []
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            heard.append("run by the collector")
+
+    async def flow() -> None:
+        try:
+            await act()
+        finally:
+            async for _ in numbers():
+                break
+
+    held = len(loops._leaked)
+    run = step(flow)
+    run.process.close()
+    run.history = [*step(_nothing).history]  # dropping it again for the replay check would keep another
+    run.code, run.started = step(_nothing).code, step(_nothing).started
+    run.process = run.make()  # the only holder of the generator goes
+    gc.collect()
+    assert heard == [] and len(loops._leaked) == held + 1
 
 
 def test_a_finally_that_awaits_on_is_driven_to_its_end(step: Step) -> None:
@@ -688,3 +800,138 @@ def test_a_query_leaves_the_order_of_things_alone(step: Step) -> None:
         asked.process.query("meddle", e.Payload(b"[]"))
     asked.done(0), unasked.done(0)
     assert asked.result == unasked.result
+
+
+# --- facts that come too late, and what a run waits for
+
+
+def test_facts_that_come_after_the_code_has_let_go_change_nothing(step: Step) -> None:
+    """The engine records them all the same: the attempt had ended before the request to cancel reached it."""
+    ends = [e.ActivityCompleted(0, VALUES.encode(1)), e.ActivityFailed(1, VALUES.failure(ValueError())), e.ActivityTimedOut(2), e.ActivityCancelled(3)]
+
+    async def flow() -> str:
+        tasks = [asyncio.create_task(act(n)) for n in range(4)]
+        timer = asyncio.get_running_loop().call_later(60, print)
+        await workflow.receive("go")
+        timer.cancel()
+        for task in tasks:
+            task.cancel()
+        return str(await workflow.receive("go"))
+
+    run = step(flow)
+    assert kinds(run.signal("go")) == ["TimerCancelled"] + ["ActivityCancelRequested"] * 4
+    for end in [*ends, e.TimerFired(0), e.TimerFired(9)]:
+        assert run.fact(end) == []
+    run.signal("go", "done")
+    assert run.result == "done"
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        (e.ActivityCompleted(0, VALUES.encode(5)), "5"),
+        (e.ActivityFailed(0, VALUES.failure(KeyError("k")), 3), "ActivityError 3 KeyError"),
+        (e.ActivityTimedOut(0, "start_to_close", 2), "ActivityTimeout 2 TimeoutError"),
+        (e.ActivityCancelled(0), "CancelledError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_how_an_activity_ends_for_the_code(step: Step, end: e.Event, expected: str) -> None:
+    async def flow() -> str:
+        try:
+            return str(await act())
+        except ActivityError as error:
+            return f"{type(error).__name__} {error.attempt} {type(error.cause).__name__}"
+        except asyncio.CancelledError:
+            return "CancelledError"
+
+    run = step(flow)
+    run.fact(end)
+    assert run.result == expected
+
+
+def test_a_result_that_does_not_fit_its_annotation_is_the_awaiting_codes_error(step: Step) -> None:
+    def length() -> int:
+        return 1
+
+    typed = Activity(length)
+
+    async def flow() -> str:
+        try:
+            return str(await typed())
+        except InvalidPayload as error:
+            return str(error)
+
+    run = step(flow)
+    run.done(0, "long")
+    assert run.result == "value: expected int, got str 'long'"
+
+
+def test_an_activity_cancelled_after_its_end_stays_as_it_is(step: Step) -> None:
+    async def flow() -> list[Any]:
+        task = asyncio.create_task(act())
+        await workflow.receive("go")
+        return [task.cancel(), await task]
+
+    run = step(flow)
+    run.done(0, 7)
+    run.signal("go")
+    assert run.result == [False, 7]
+
+
+def test_what_a_run_waits_for(step: Step) -> None:
+    async def flow() -> None:
+        forever = asyncio.get_running_loop().create_future()
+
+        async def on_its_own() -> None:
+            await forever
+
+        tasks = [
+            asyncio.create_task(one)
+            for one in (act(1), act(2), workflow.receive("a"), workflow.receive("b"), workflow.sleep(60), asyncio.sleep(90), on_its_own(), _nothing())
+        ]
+        asyncio.get_running_loop().call_later(5, print)
+        await asyncio.wait(tasks)
+
+    run = step(flow)
+    assert [blocked.what for blocked in run.process.blocked()] == [
+        "its own tasks", "activity act#0", "activity act#1", "signal 'a'", "signal 'b'", "timer 1", "timer 2", "its own tasks",
+    ]  # fmt: skip
+    assert sorted(run.process.signal_names) == ["a", "b"] and run.process.query_names == ()
+    assert [blocked.source.rpartition(", in ")[2] for blocked in run.process.blocked()][-1] == "on_its_own"
+    run.cancel()
+    assert run.result == "WorkflowCancelled" and run.process.blocked() == []
+
+
+def test_a_run_that_has_not_begun_takes_a_cancel_request(step: Step) -> None:
+    run = step(_nothing)
+    idle = run.make()
+    assert idle.blocked() == [] and idle.deliver(e.WorkflowCancelRequested("early"), BEGUN) == []
+    idle.close()
+    assert run.process.finished and run.process.deliver(e.TimerFired(0), BEGUN) == []
+
+
+def test_a_cancelled_handler_does_not_fail_the_run_and_of_two_failures_the_first_counts(step: Step) -> None:
+    async def flow() -> str:
+        handlers: list[Any] = []
+
+        async def slow(value: Any) -> None:
+            handlers.append(asyncio.current_task())
+            await workflow.receive("never")
+
+        async def fails(value: Any) -> None:
+            await workflow.receive("now")
+            raise ValueError if value == 1 else KeyError
+
+        workflow.on_signal("slow", slow)
+        workflow.on_signal("fails", fails)
+        await workflow.receive("go")
+        for handler in handlers:
+            handler.cancel()
+        return str(await workflow.receive("never"))
+
+    run = step(flow)
+    run.signal("slow"), run.signal("go"), run.signal("fails", 1), run.signal("fails", 2)
+    assert not run.process.finished
+    run.signal("now")
+    assert run.result == "ValueError"

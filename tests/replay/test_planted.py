@@ -10,7 +10,7 @@ import pytest
 
 from aionlab.core import events as e
 from aionlab.core.ports import Finished
-from aionlab.engine import activities, turn
+from aionlab.engine import activities, failed_turns, turn
 from aionlab.engine.engine import Engine
 from aionlab.engine.run import LiveRun
 from aionlab.engine.timers import Timers
@@ -25,15 +25,15 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def completions_are_not_offered_again(patch: pytest.MonkeyPatch) -> None:
-    abandon = Engine._abandon
+    abandon = failed_turns.abandon
 
     def forgetful(self: Engine, *args: Any) -> None:
         abandon(self, *args)
-        kept = [message for message in self._again if not isinstance(message, Finished)]
-        self._again.clear()
-        self._again.extend(kept)
+        kept = [message for message in self.again if not isinstance(message, Finished)]
+        self.again.clear()
+        self.again.extend(kept)
 
-    patch.setattr(Engine, "_abandon", forgetful)
+    patch.setattr(failed_turns, "abandon", forgetful)
 
 
 def elided_by_the_turn_instead_of_the_step(patch: pytest.MonkeyPatch) -> None:

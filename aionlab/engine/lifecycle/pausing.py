@@ -7,7 +7,7 @@ from aionlab.core import events as e
 from aionlab.core.errors import InvalidOption
 from aionlab.core.status import Status
 
-from .. import activities
+from .. import activities, processes
 from ..addressing import check_text, open_run
 
 if TYPE_CHECKING:
@@ -32,6 +32,6 @@ def resume(engine: Engine, workflow_id: str, run_id: str | None = None) -> None:
     activities.resume(engine, run)
     engine.timers.arm_all(run)
     if run.process is None and run.stuck is None:
-        engine.make_resident(run)
+        processes.make_resident(engine, run)
     else:
         engine.flush(run)

@@ -23,7 +23,9 @@ from aionlab.core.ports import NO_ATTRIBUTES, Run
 from aionlab.core.status import Status
 from aionlab.replay.process import Code
 
-from ..run import LiveRun
+from .. import processes
+from ..attributes import checked
+from ..run import LiveRun, Recorder
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -71,7 +73,7 @@ def start(engine: Engine, request: StartRequest) -> Started:
     point("check")
     if request.workflow_id is not None:
         request = replace(request, workflow_id=check_name("workflow id", request.workflow_id))
-    attributes = check_attributes(request.attributes, engine.store.attribute_types()) if request.attributes else {}
+    attributes = check_attributes(request.attributes, engine.attribute_types) if request.attributes else {}
     if request.deadline is not None and request.deadline <= 0:
         raise InvalidOption("a deadline lies in the future: give the length of time the run may take")
     if request.idempotency_key is not None:
@@ -153,7 +155,7 @@ def _plan(
     engine: Engine, request: StartRequest, code: Code, workflow_id: WorkflowId, run_id: RunId, attributes: Mapping[str, Any], previous: Run | None
 ) -> tuple[LiveRun, e.WorkflowStarted]:
     now = engine.turn_now.now
-    recorder, key = engine.new_run_keys(workflow_id, previous is None)
+    recorder, key = _keys(engine, workflow_id, previous is None)
     parent = previous.run_id if previous is not None else None
     row = Run(
         key, recorder.key, workflow_id, run_id, code.workflow_type, code.version, Status.RUNNING, now, None, dict(attributes) if attributes else NO_ATTRIBUTES, parent,
@@ -167,11 +169,26 @@ def _plan(
     return LiveRun(row, recorder), started
 
 
+def _keys(engine: Engine, workflow_id: WorkflowId, is_new: bool = False) -> tuple[Recorder, int]:
+    """The recorder of a workflow id (a new one for a new id) and a fresh run key. `is_new`: no run of the id is known or stored."""
+    engine.run_keys += 1
+    live = engine.turn_now.planned.get(workflow_id) or engine.registry.get(workflow_id)
+    if live is not None:
+        return live.recorder, engine.run_keys
+    key = None if is_new else engine.store.workflow_key(workflow_id)
+    if key is not None:
+        return Recorder(workflow_id, key, engine.store.head(workflow_id)), engine.run_keys
+    engine.workflow_keys += 1
+    recorder = Recorder(workflow_id, engine.workflow_keys, 0)
+    engine.turn_now.batch.workflows.append((recorder.key, workflow_id))
+    return recorder, engine.run_keys
+
+
 def _spawn(engine: Engine, run: LiveRun, started: e.WorkflowStarted, undo: list[Callable[[], None]]) -> None:
     run.started = started
-    run.process = engine.new_process(run)
+    run.process = processes.new_process(engine, run)
     run.pid = engine.tree.next_pid()
-    undo.append(lambda: engine.suspend(run))
+    undo.append(lambda: processes.suspend(engine, run))
 
 
 def _place(engine: Engine, run: LiveRun, undo: list[Callable[[], None]]) -> None:
@@ -195,12 +212,16 @@ def _monitor(engine: Engine, run: LiveRun, undo: list[Callable[[], None]]) -> No
 
 
 def _begin(engine: Engine, run: LiveRun, started: e.WorkflowStarted, attributes: Mapping[str, Any], deferred: bool) -> None:
-    """Record the start and, unless it is deferred, the first step with it."""
+    """Record the start and, unless it is deferred, the first step with it. A first step that sets a search attribute the lab refuses
+    leaves the start deferred and the run stuck."""
     turn = engine.turn_now
     answers: list[e.Event] = []
     if not deferred:
         assert run.process is not None
         answers = run.process.deliver(started, turn.now)
+        if e.SearchAttributesUpdated in map(type, answers):
+            permitted = checked(engine, run, answers)
+            deferred, answers = permitted is None, permitted or []
     turn.batch.runs.append(run.row)
     turn.planned[run.workflow_id] = run
     turn.record(run, started, deferred)
