@@ -236,9 +236,7 @@ def _each(items: Any, one: Fit) -> list[Any]:
 
 def _tuple(args: tuple[Any, ...]) -> Fit:
     rest = fitter(args[0]) if len(args) == 2 and args[1] is Ellipsis else None
-    fixed = None if not args or (len(args) == 2 and args[1] is Ellipsis) else [fitter(arg) or _same for arg in args]
-    if args == ((),):
-        fixed = []
+    fixed = None if not args or (len(args) == 2 and args[1] is Ellipsis) else [fitter(arg) for arg in args]
 
     def fit(value: Any) -> Any:
         if type(value) is not list and not isinstance(value, tuple):
@@ -246,16 +244,12 @@ def _tuple(args: tuple[Any, ...]) -> Fit:
         if fixed is not None:
             if len(value) != len(fixed):
                 raise Mismatch(f"expected a tuple of {len(fixed)}, got {len(value)} items")
-            items = [_each([item], one)[0] if one is not _same else item for item, one in zip(value, fixed, strict=True)]
+            items = [_each([item], one)[0] if one is not None else item for item, one in zip(value, fixed, strict=True)]
         else:
             items = _each(value, rest) if rest else list(value)
         return value if isinstance(value, tuple) and all(a is b for a, b in zip(items, value, strict=True)) else tuple(items)
 
     return fit
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def _sequence(cls: Any, args: tuple[Any, ...]) -> Fit:

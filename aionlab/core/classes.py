@@ -168,6 +168,7 @@ class Shape(NamedTuple):
 def shape_of(cls: type) -> Shape:
     kind = kind_of(cls)
     fields: tuple[Field, ...] = ()
+    derives = False
     if kind == "dataclass":
         fields = tuple(_dataclass_field(f) for f in dataclasses.fields(cls))
         derives = hasattr(cls, "__post_init__")
@@ -177,12 +178,8 @@ def shape_of(cls: type) -> Shape:
     elif kind == "namedtuple":
         defaults = cls._field_defaults  # type: ignore[attr-defined]
         fields = tuple(Field(n, n, n not in defaults, None) for n in cls._fields)  # type: ignore[attr-defined]
-        derives = False
     elif kind == "pydantic":
         fields = tuple(Field(n, n, f.is_required(), None) for n, f in cls.model_fields.items())  # type: ignore[attr-defined]
-        derives = False
-    else:
-        derives = False
     return Shape(recorded_name(cls), kind, fields, tuple(f.name for f in fields), derives)
 
 

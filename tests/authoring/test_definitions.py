@@ -99,7 +99,6 @@ class _Callable:
         (_Callable, "_Callable is a plain function"),
         (_Callable(), "is a plain function"),
     ],
-    ids=str,
 )
 @pytest.mark.parametrize("decorate", [workflow, workflow(name="named"), Workflow], ids=["bare", "options", "class"])
 def test_what_cannot_be_a_workflow_is_told_what_to_become(decorate: Any, thing: Any, words: str) -> None:

@@ -79,7 +79,7 @@ def test_what_cannot_be_recorded_says_where_and_what_to_do(value: Any, words: st
         ({"~": "timestamp", "v": 1, "unit": "fortnight"}, "'fortnight' is not a unit of time"),
         ({"~": "pandas.timedelta", "v": 1, "unit": "Y"}, "'Y' is not a unit of time"),
         ({"~": "missing", "v": "read_csv"}, "'read_csv' is not a missing value"),
-        ({"~": "series", "v": {"dtype": "sparse", "v": []}, "index": {"kind": "range", "v": [0, 0, 1], "names": [None]}, "name": None}, "a column of kind 'sparse'"),
+        ({"~": "series", "v": {"dtype": "sparse"}, "index": {"kind": "range", "v": [0], "names": [None]}, "name": None}, "a column of kind 'sparse'"),
     ],
     ids=range(9),
 )

@@ -118,3 +118,11 @@ def test_payloads_are_shown_as_asked() -> None:
     event = events.SignalReceived("go", Payload(b'{"~":"set","v":[1]}'))
     assert to_json(event)["data"]["payload"] == {"~": "set", "v": [1]}
     assert to_json(event, lambda payload: len(payload))["data"]["payload"] == 19
+
+
+def test_options_however_many_are_each_written_as_they_are() -> None:
+    """Texts of options are kept by identity, and thrown away when there are too many; no options ever get those of others."""
+    for _ in range(2):
+        for n in range(1, 1500):
+            scheduled = ActivityScheduled(n, "charge", Payload(b"[]"), ActivityOptions(RetryPolicy(max_attempts=n), None, f"q{n % 7}"))
+            assert unpack(*pack(scheduled)) == scheduled

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import linecache
 import re
 import traceback
 from datetime import timedelta
@@ -422,6 +423,149 @@ def test_records_from_elsewhere_are_checked() -> None:
         for kind in ("ValueError", "OSError", "ExceptionGroup", "aionlab.core.errors:ActivityError", "", ":", "SystemExit", "os:system"):
             made = error_of(Failure(kind, "said", fields=fields), CODEC)
             assert isinstance(made, Exception) and str(made) == "said"
+
+
+# --- classes that do what no class should
+
+
+class Wide(Exception):
+    """Each attribute is short enough, all together are not."""
+
+    def __init__(self) -> None:
+        super().__init__("wide")
+        self.__dict__.update({f"part{n}": "x" * 10_000 for n in range(20)})
+
+
+class ExitingRepr:
+    def __repr__(self) -> str:
+        raise SystemExit("repr")
+
+
+class Veiled(Exception):
+    """Its attributes cannot be had."""
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        raise AttributeError("veiled")
+
+
+class Unset(Exception):
+    __slots__ = ("__private", "code", "never")
+
+    def __init__(self, code: int) -> None:
+        super().__init__("unset")
+        self.code = code
+
+
+class OneSlot(Exception):
+    __slots__ = "code"
+
+
+class Raising(Unset):
+    """Overrides a slot by what raises."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "raising")
+
+    @property
+    def code(self) -> int:  # type: ignore[override]
+        raise RuntimeError("code")
+
+
+class Touchy(ApplicationError):
+    """What aionlab asks of it raises."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("type", "non_retryable", "next_retry_delay"):
+            raise RuntimeError(name)
+        return super().__getattribute__(name)
+
+
+class Stop(BaseExceptionGroup):  # type: ignore[type-arg]
+    pass
+
+
+def test_an_error_with_too_much_in_it_is_told_by_its_text() -> None:
+    failure, rebuilt = stable(caught(Wide()))
+    assert failure.fields is None and (type(rebuilt), str(rebuilt)) == (Wide, "wide")
+
+
+def test_an_argument_that_cannot_be_shown_is_a_question_mark() -> None:
+    failure, _ = stable(caught(ValueError("a", ExitingRepr())))
+    assert [one.get("v") for one in failure.fields["args"] if isinstance(one, dict)] == [{"repr": "?"}]
+
+
+@pytest.mark.parametrize("error", [Veiled("said"), Touchy("said"), Unset(3), Raising(), OneSlot("said")], ids=lambda e: type(e).__name__)
+def test_attributes_that_cannot_be_had_are_left_out(error: Exception) -> None:
+    failure, rebuilt = stable(caught(error))
+    assert (failure.message, type(rebuilt)) == (str(error), type(error))
+
+
+def test_slots_that_are_set_come_back() -> None:
+    _, rebuilt = stable(caught(Unset(3)))
+    assert rebuilt.code == 3 and not hasattr(rebuilt, "never")  # type: ignore[attr-defined]
+    one = OneSlot("x")
+    one.code = 4  # type: ignore[attr-defined]
+    assert stable(one)[1].code == 4  # type: ignore[attr-defined]
+
+
+def test_an_application_error_that_was_changed_says_what_it_says_now() -> None:
+    error = ApplicationError("no pen", "pen", 3)
+    error.message, error.details = "no pencil", ("pencil",)
+    failure, _ = stable(error)
+    assert failure.message == "no pencil"
+    assert failure.fields["state"] == {"message": "no pencil", "details": {"~": "tuple", "v": ["pencil"]}}
+
+
+def test_a_group_that_is_no_exception_is_rebuilt_as_one() -> None:
+    failure, rebuilt = stable(Stop("stop", [KeyboardInterrupt(), ValueError("x")]))
+    assert type(rebuilt) is ApplicationError and rebuilt.type == "Stop" and "Stop" in failure.type
+
+
+def test_a_long_traceback_keeps_its_end() -> None:
+    source = "".join(f"def f{n}(): {f'f{n + 1}()' if n < 150 else '1 / 0'}  # {'x' * 150}\n" for n in range(151))
+    linecache.cache["long.py"] = len(source), None, source.splitlines(True), "long.py"
+    namespace: dict[str, Any] = {}
+    exec(compile(source, "long.py", "exec"), namespace)
+    try:
+        namespace["f0"]()
+    except ZeroDivisionError as error:
+        failure = failure_of(error, CODEC)
+    finally:
+        del linecache.cache["long.py"]
+    assert failure.traceback.startswith("  …\n") and len(failure.traceback) == TRACE_LIMIT + 4
+    assert failure.source == "long.py:151, in f150" and "1 / 0" in failure.traceback and "in f3\n" not in failure.traceback
+
+
+def test_source_that_cannot_be_had_costs_the_traceback_alone() -> None:
+    class Loader:
+        def get_source(self, name: str) -> str:
+            raise RuntimeError("gone")
+
+    namespace: dict[str, Any] = {"__name__": "gone_module", "__loader__": Loader()}
+    exec(compile("def fails(): raise ValueError('said')", "gone_module.py", "exec"), namespace)
+    try:
+        namespace["fails"]()
+    except ValueError as error:
+        failure, rebuilt = stable(error)
+    assert (failure.traceback, failure.source) == ("", "") and (type(rebuilt), str(rebuilt)) == (ValueError, "said")
+
+
+class Unnamed(type):
+    def __getattribute__(cls, name: str) -> Any:
+        if name == "__qualname__":
+            raise RuntimeError(name)
+        return super().__getattribute__(name)
+
+
+class Nameless(Exception, metaclass=Unnamed):
+    pass
+
+
+def test_an_error_whose_class_will_not_say_its_name_is_an_exception() -> None:
+    failure = failure_of(Nameless("said"), CODEC)
+    assert (failure.type, failure.message) == ("Exception", "said")
+    assert str(error_of(failure, CODEC)) == "said"
 
 
 values = st.recursive(

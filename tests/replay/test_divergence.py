@@ -12,7 +12,7 @@ import pytest
 from aionlab import workflow
 from aionlab.authoring.definitions import Activity
 from aionlab.core import events as e
-from aionlab.core.errors import NondeterminismError
+from aionlab.core.errors import InvalidPayload, NondeterminismError
 from aionlab.core.events import ActivityOptions, Payload, Recorded, is_answer
 from aionlab.core.failure import Failure
 from aionlab.core.payload import hints_of
@@ -360,7 +360,6 @@ def test_deferred_facts_meet_their_answers_in_order(step: Step) -> None:
         ({"stage": None}, {"stage": "a"}, 1),
         ({"stage": object}, {"stage": "a"}, None),
     ],
-    ids=str,
 )
 def test_search_attributes_are_compared_as_they_may_be_stored(step: Step, given: dict[str, Any], stored: dict[str, Any], warned: int | None) -> None:
     async def flow() -> None:
@@ -376,6 +375,23 @@ def test_search_attributes_are_compared_as_they_may_be_stored(step: Step, given:
     assert len(rebuilt.warnings) == warned
     rebuilt.process.close()
     run.process.close()
+
+
+def test_a_damaged_record_leaves_no_run_behind(step: Step) -> None:
+    heard: list[str] = []
+
+    async def flow() -> None:
+        try:
+            workflow.upsert_search_attributes(stage="a")
+            await workflow.receive("never")
+        finally:
+            heard.append("closed")
+
+    run = step(flow)
+    damaged = run.history[1]._replace(event=e.SearchAttributesUpdated(Payload(b"nonsense"), by_code=True))
+    with pytest.raises(InvalidPayload, match="not a payload"):
+        rebuild(run.make, [run.history[0], damaged])
+    assert heard == ["closed"]
 
 
 def test_what_is_no_fact_is_not_delivered(step: Step) -> None:

@@ -393,7 +393,7 @@ def test_a_task_factory_gets_what_the_task_was_asked_for_with(step: Step) -> Non
         loop.set_task_factory(factory)
         context = contextvars.copy_context()
         context.run(named.set, "inner")
-        plain, given = asyncio.create_task(child()), asyncio.create_task(child(), name="mine", context=context)
+        plain, given = asyncio.create_task(child()), loop.create_task(child(), name="mine", context=context)
         assert loop.get_task_factory() is factory
         loop.set_task_factory(None)
         return [plain.get_name(), given.get_name(), await plain, await given, seen, asyncio.create_task(child()).get_name()]
