@@ -5,7 +5,7 @@ Calling an activity inside a workflow asks the engine for it; anywhere else it i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, cast
@@ -14,6 +14,7 @@ from aionlab.core.clock import Micros
 from aionlab.core.durations import Duration, micros
 from aionlab.core.errors import InvalidOption, NotAWorkflow, NotInWorkflow
 from aionlab.core.events import ActivityOptions
+from aionlab.core.payload import hints_of
 from aionlab.core.retry import RetryPolicy
 from aionlab.core.running import current
 
@@ -36,11 +37,13 @@ class Workflow(Generic[P, R]):
             raise NotAWorkflow(f"{label} yields; a workflow returns its result instead")
         if not inspect.iscoroutinefunction(fn):
             raise NotAWorkflow(f"{label} is a plain function; make it `async def {label}(…)`")
+        if not (name or hasattr(fn, "__name__")):
+            raise NotAWorkflow(f"{fn!r} has no name of its own: workflow(name=…)(it)")
+        update_wrapper(cast(Any, self), fn, updated=())
         self.fn = fn
         self.name: str = name or fn.__name__
         self.deadline: Micros | None = None if deadline is None else micros(deadline)
         self.signature = inspect.signature(fn)
-        update_wrapper(cast(Any, self), fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         if current.get() is None:
@@ -66,6 +69,10 @@ class Activity(Generic[P, R]):
     ) -> None:
         if fn is None and name is None:
             raise NotAWorkflow("an activity needs a function or a name")
+        if fn is not None and (not callable(fn) or isinstance(fn, type) or not (name or hasattr(fn, "__name__"))):
+            raise NotAWorkflow(f"@activity goes on a function; {fn!r} is none (give a callable object a name: activity(name=…)(it))")
+        if fn is not None:
+            update_wrapper(cast(Any, self), fn, updated=())
         self.fn = fn
         self.name: str = name or cast(Any, fn).__name__
         self.options = options
@@ -76,9 +83,7 @@ class Activity(Generic[P, R]):
         self.run_in = run_in
         self.signature = signature or (inspect.signature(fn) if fn is not None else None)
         self._fewest, self._most = _positional(self.signature)
-        self._hints: dict[str, Any] | None = None
-        if fn is not None:
-            update_wrapper(cast(Any, self), fn)
+        self._hints: Mapping[Any, Any] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Any]:
         process = current.get()
@@ -100,19 +105,13 @@ class Activity(Generic[P, R]):
 
     def _returns(self) -> Any:
         """The annotation results are decoded into; Any where there is none."""
-        hints = self._hints
-        if hints is None:
-            hints = {}
+        if self._hints is None:
             if self.fn is not None:
-                try:
-                    hints = inspect.get_annotations(self.fn, eval_str=True)
-                except Exception:  # noqa: BLE001 - annotations are the user's text; without them values keep their recorded types
-                    hints = {}
-            elif self.signature is not None and not isinstance(self.signature.return_annotation, str):
-                hints = {"return": self.signature.return_annotation}
-            self._hints = hints
-        found = hints.get("return", Any)
-        return Any if found is inspect.Signature.empty else found
+                self._hints = hints_of(self.fn)
+            else:
+                declared = inspect.Signature.empty if self.signature is None else self.signature.return_annotation
+                self._hints = {} if declared is inspect.Signature.empty or isinstance(declared, str) else {"return": declared}
+        return self._hints.get("return", Any)
 
     def __repr__(self) -> str:
         return f"<activity {self.name}>"

@@ -224,14 +224,16 @@ def _union(annotation: Any, arms: tuple[Any, ...]) -> Fit | None:
 
 
 def _each(items: Any, one: Fit) -> list[Any]:
-    fitted = []
-    for at, item in enumerate(items):
-        try:
-            fitted.append(one(item))
-        except Mismatch as mismatch:
-            mismatch.parts.append(f"[{at}]")
-            raise
-    return fitted
+    return [_placed(at, item, one) for at, item in enumerate(items)]
+
+
+def _placed(at: int, item: Any, one: Fit) -> Any:
+    """The item fitted; what does not fit is told with its place."""
+    try:
+        return one(item)
+    except Mismatch as mismatch:
+        mismatch.parts.append(f"[{at}]")
+        raise
 
 
 def _tuple(args: tuple[Any, ...]) -> Fit:
@@ -244,7 +246,7 @@ def _tuple(args: tuple[Any, ...]) -> Fit:
         if fixed is not None:
             if len(value) != len(fixed):
                 raise Mismatch(f"expected a tuple of {len(fixed)}, got {len(value)} items")
-            items = [_each([item], one)[0] if one is not None else item for item, one in zip(value, fixed, strict=True)]
+            items = [item if one is None else _placed(at, item, one) for at, (item, one) in enumerate(zip(value, fixed, strict=True))]
         else:
             items = _each(value, rest) if rest else list(value)
         return value if isinstance(value, tuple) and all(a is b for a, b in zip(items, value, strict=True)) else tuple(items)

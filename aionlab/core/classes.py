@@ -47,7 +47,8 @@ class Unresolved:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{self.type_name} is a stand-in (its class is not known here) and cannot be changed")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]  # refuses alike
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{self.type_name} is a stand-in (its class is not known here) and cannot be changed")
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("__") and name in self.fields:

@@ -16,11 +16,14 @@ def is_users(filename: str) -> bool:
 
 
 def asked_here() -> str:
-    """"file:line, in function" of the innermost frame of the user's code on this thread's stack; empty when there is none."""
+    """"file:line, in function" of the innermost frame of the user's code within the run; empty when there is none (a task made of an
+    activity alone has no line of its own)."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if is_users(frame.f_code.co_filename):
             return spot(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+        if frame.f_code.co_name == "drain" and frame.f_code.co_filename.startswith(_OURS):
+            return ""
         frame = frame.f_back
     return ""
 

@@ -400,3 +400,26 @@ def test_what_wraps_a_function_is_decorated_like_one() -> None:
     assert (made.name, made(1, 2), str(made.signature)) == ("add", 3, "(a: 'int', b: 'int') -> 'int'")
     five = activity(name="five")(functools.partial(add, 5))
     assert (five.name, five(1)) == ("five", 6)
+
+
+@pytest.mark.parametrize("thing", [3, "charge", dict, functools.partial(print)], ids=["number", "text", "class", "nameless"])
+def test_what_cannot_be_an_activity_is_told_so(thing: Any) -> None:
+    with pytest.raises(NotAWorkflow, match="@activity goes on a function"):
+        activity(thing)
+
+
+def test_what_a_function_carries_does_not_overwrite_the_definition() -> None:
+    def pay(amount: int) -> int:
+        return amount
+
+    pay.name, pay.fn, pay.options = "oops", None, None  # type: ignore[attr-defined]
+    made = activity(name="pay")(pay)
+    assert (made.name, made.fn, made.options) == ("pay", pay, ActivityOptions())
+
+
+def test_one_annotation_that_does_not_evaluate_leaves_the_others() -> None:
+    @activity
+    def pay(amount: "Nowhere") -> int:  # type: ignore[name-defined]  # noqa: F821, UP037
+        return amount
+
+    assert pay._returns() is int

@@ -173,7 +173,6 @@ def test_a_step_that_is_new(recorded: Stepper) -> None:
     assert "something new here" in error.suggestion
 
 
-@pytest.mark.xfail(reason="asked_here walks out of the run into whoever called the engine, where a task has no frame of the user's")
 def test_a_step_asked_for_by_a_task_alone_is_told_with_the_line_that_waits(recorded: Stepper) -> None:
     async def flow() -> None:
         await asyncio.gather(act("a"), other("b"))  # here
