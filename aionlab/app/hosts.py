@@ -132,7 +132,7 @@ class ThreadHost:
                 engine.turn(engine.wait_seconds())
                 if engine.inbox.empty():
                     engine.rest()
-            except BaseException:
+            except BaseException:  # this thread is all the runs there are; nothing that reaches it may end it
                 log.exception("a turn was cut short")
                 time.sleep(STEP)
         _shut(engine, self._farewell)

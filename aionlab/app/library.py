@@ -134,7 +134,7 @@ class Library:
             if built is None:
                 try:
                     built = self._built[workflow_type, version] = build(package, make_activity=self._named)
-                except Exception as error:
+                except Exception as error:  # building runs the user's own statements
                     raise NotRunnable(f"its code: {error}") from error
             return self.code(package, built)
 

@@ -36,7 +36,7 @@ def checked(engine: Engine, run: LiveRun, answers: list[e.Event]) -> list[e.Even
 def _stored(engine: Engine, process: Process, update: e.SearchAttributesUpdated) -> e.SearchAttributesUpdated:
     try:
         values = process.attributes_of(update)
-    except Exception as error:
+    except Exception as error:  # decoding runs constructors of the user's
         raise InvalidAttribute(", ".join(loads(update.attributes)), f"its value cannot be made again: {type(error).__name__}: {error}") from error
     return e.SearchAttributesUpdated(e.Payload(dumps(check_attributes(values, engine.attribute_types))), update.by_code)
 

@@ -151,11 +151,11 @@ class Engine:
         except StoreError as error:
             failed_turns.abandon(self, turn, error, messages)
             return True
-        except Exception as error:
+        except Exception as error:  # a defect of ours: it is logged, the turn undone, and the other runs go on
             log.exception("a turn failed; what it touched is rebuilt from the log")
             failed_turns.abandon(self, turn, error, messages)
             return True
-        except BaseException as error:
+        except BaseException as error:  # an interrupt of an inline engine: memory goes back to the log, the interrupt to the caller
             failed_turns.abandon(self, turn, StoreUnavailable(f"the turn was interrupted by {type(error).__name__}"), messages)
             raise
         self.turns += 1
@@ -236,7 +236,7 @@ class Engine:
             self.faults.point("committed")
         except StoreError:
             raise
-        except Exception as error:
+        except Exception as error:  # a store that fails in words that are not ours has not said whether it wrote
             raise StoreUnavailable(f"the store failed with {type(error).__name__}: {error}") from error
         self.count(turn)
 
@@ -263,14 +263,14 @@ class Engine:
             act = acts.popleft()
             try:
                 act()
-            except Exception:
+            except Exception:  # one act must not keep the others from callers whose events are committed
                 log.exception("what a commit allowed could not be done")
 
     def _publish(self, recorded: list[Recorded]) -> None:
         for listener in list(self.listeners):
             try:
                 listener(recorded)
-            except BaseException:
+            except BaseException:  # a listener is somebody's screen; whatever it raises concerns no run
                 log.exception("a listener raised")
 
     def _settle(self) -> None:
@@ -295,7 +295,7 @@ class Engine:
         assert process is not None
         try:
             answers = process.deliver(fact, turn.now)
-        except Exception as error:
+        except Exception as error:  # an exception of the engine's own is a crash of the process, and its supervisor's affair
             log.exception("process %s of %s crashed", run.pid, run.workflow_id)
             turn.record(run, fact, deferred=True)
             supervising.crash(self, run, f"{type(error).__name__}: {error}")
@@ -318,7 +318,7 @@ class Engine:
             assert process is not None
             try:
                 answers = process.deliver(recorded.event, recorded.at)
-            except Exception as error:
+            except Exception as error:  # as in `fact`
                 log.exception("process %s of %s crashed", run.pid, run.workflow_id)
                 supervising.crash(self, run, f"{type(error).__name__}: {error}")
                 return

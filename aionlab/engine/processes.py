@@ -53,7 +53,7 @@ def make_resident(engine: Engine, run: LiveRun, history: list[Recorded] | None =
         return False
     except StoreError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever replaying one run raises, the others come up
         log.exception("%s cannot be replayed", run.workflow_id)
         run.stuck = error
         return False
@@ -123,7 +123,7 @@ def _barred(engine: Engine, run: LiveRun) -> str:
         return f"code of {run.row.workflow_type} ({run.row.version[:7]})"
     except StoreError:
         raise
-    except Exception:
+    except Exception:  # loading stored code runs the user's own statements
         log.debug("code of %s cannot be loaded; bringing the run to memory will say why", run.workflow_id, exc_info=True)
     return ""
 

@@ -25,7 +25,7 @@ def recover(engine: Engine) -> None:
     try:
         for row, head, history in engine.store.open_histories():
             _recover_one(engine, row, head, history)
-    except Exception as error:
+    except Exception as error:  # one history that cannot be decoded must not hide the others
         if isinstance(error, StoreError) and not isinstance(error, UnknownEventKind | IllegalEvent):
             raise
         log.warning("a history cannot be read, so runs are recovered one by one: %s: %s", type(error).__name__, error)

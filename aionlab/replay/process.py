@@ -179,7 +179,7 @@ class Process(WorkflowLoop):
             return self._code.values.encode(answer, f"answer of query {name!r}")
         except errors.QueryFailed:
             raise
-        except BaseException as error:
+        except BaseException as error:  # a handler of the user's may raise anything; the run is unaffected
             raise errors.QueryFailed(workflow_id, name, f"{type(error).__name__}: {error}") from error
         finally:
             self._readonly = False

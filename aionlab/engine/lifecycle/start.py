@@ -106,7 +106,7 @@ def start(engine: Engine, request: StartRequest) -> Started:
             point(step)
             act()
         _begin(engine, run, started, attributes, deferred=False)
-    except Exception as error:
+    except Exception as error:  # whichever row failed, the start is compensated and the caller told
         for take_down in reversed(undo):
             take_down()
         _abort(engine, run, started, attributes, step, error)
