@@ -20,6 +20,8 @@ from tests.lab.kernels import Kernel
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 SECONDS, AT_LEAST = 10, 10_000
+SHARE = 3
+"""One answer of the engine takes up to this many turns of a plain thread that flushes: hear, commit, answer."""
 LULL = 0.03
 """Seconds without an interrupt, now and then, so that some verbs come through and are acknowledged."""
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
@@ -42,7 +44,7 @@ from aionlab.core.errors import ResultTimeout
 file = os.open("acts", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 def note(*what):
     os.write(file, (json.dumps(what) + "\\n").encode())
-number, over, worst, beats = 0, threading.Event(), 0.0, 0
+number, over, worst, beats, held = 0, threading.Event(), 0.0, 0, 0.0
 def heart():
     global worst, beats
     while not over.is_set():
@@ -50,7 +52,18 @@ def heart():
         lab.call("now")
         worst, beats = max(worst, time.perf_counter() - begun), beats + 1
         over.wait(0.005)
-threading.Thread(target=heart, daemon=True).start()
+def plain():
+    # what any thread of this kernel suffers that writes to this disk: the machine's share of `worst`
+    global held
+    log = os.open("plain", os.O_WRONLY | os.O_CREAT)
+    while not over.is_set():
+        begun = time.perf_counter()
+        os.pwrite(log, b"beat", 0)
+        os.fsync(log)
+        time.sleep(0.005)
+        held = max(held, time.perf_counter() - begun)
+for beat in (heart, plain):
+    threading.Thread(target=beat, daemon=True).start()
 def texts(error):
     found = []
     while error is not None:
@@ -130,14 +143,14 @@ def test_a_storm_of_interrupts_harms_nothing(tmp_path: Path) -> None:
         assert reply["status"] == "ok", reply
         drain(client)
         assert kernel.value("over.set(); lab.settle(20)") == "True", "the engine stands still"
-        worst, beats = float(kernel.value("worst")), int(kernel.value("beats"))
+        worst, beats, held = float(kernel.value("worst")), int(kernel.value("beats")), float(kernel.value("held"))
         assert kernel.value("lab.status().progress.halted") == "''"
         assert kernel.value("h = %start order(7) --id after\nh.result(10)") == "7"
     acts = [json.loads(line) for line in (tmp_path / "acts").read_text().splitlines()]
     counted = Counter((what, kind) for what, kind, *_ in acts)
-    print(f"{sent} interrupts in {seconds:.1f} s; longest wait for the engine {worst:.3f} s over {beats} beats; {dict(counted)}")
+    print(f"{sent} interrupts in {seconds:.1f} s; longest wait for the engine {worst:.3f} s over {beats} beats, for a plain thread {held:.3f} s; {dict(counted)}")
     assert sent >= AT_LEAST and sent / seconds >= 1000
-    assert worst <= 0.5, f"the engine did not answer for {worst:.3f} s"
+    assert worst <= 0.5 + SHARE * held, f"the engine did not answer for {worst:.3f} s; a plain thread was held up for {held:.3f} s"
     store = SqliteStore.open(tmp_path / "lab.db", readonly=True)
     assert store.verify() == []
     starts = Counter(str(name) for name in store.ids() for recorded in store.read(name) if isinstance(recorded.event, e.WorkflowStarted))
