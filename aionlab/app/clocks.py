@@ -70,6 +70,8 @@ class VirtualClock:
 class RandomIds:
     """Ids that nobody else mints: time-ordered UUIDs (version 7)."""
 
+    unique = True
+
     def workflow_id(self) -> WorkflowId:
         return WorkflowId(f"wf-{secrets.token_hex(6)}")
 
@@ -86,6 +88,9 @@ class RandomIds:
 
 class CountedIds:
     """wf-0001, run-0001, …: the same names in the same order for the same seed. `begun` runs exist already."""
+
+    unique = False
+    """A name may have been given to something else before."""
 
     def __init__(self, seed: int = 0, begun: int = 0) -> None:
         self._seed, self._workflows, self._runs, self._seeds = seed, begun, begun, begun

@@ -10,6 +10,9 @@ RunId = NewType("RunId", str)
 class Ids(Protocol):
     """Mints ids and seeds; deterministic in notebooks that are tested, random elsewhere."""
 
+    unique: bool
+    """Whether nobody can have used what it mints before, so that nobody need be asked."""
+
     def workflow_id(self) -> WorkflowId: ...
 
     def run_id(self) -> RunId:

@@ -33,21 +33,7 @@ def begin(engine: Engine, run: LiveRun, opened: OpenActivity) -> None:
     turn = engine.turn_now
     opened.pid = engine.tree.next_pid()
     turn.record(run, e.ActivityStarted(number, attempt))
-    turn.after.append(_Dispatch(engine, run, opened, attempt))
-
-
-class _Dispatch:
-    """Hand an attempt to the executor; not repeated when the outcome of its commit was in doubt, because the rebuilt run dispatches it."""
-
-    __slots__ = ("attempt", "engine", "opened", "run")
-    __dispatch__ = True
-
-    def __init__(self, engine: Engine, run: LiveRun, opened: OpenActivity, attempt: int) -> None:
-        self.engine, self.run, self.opened, self.attempt = engine, run, opened, attempt
-
-    def __call__(self) -> None:
-        if wanted(self.run, self.opened, self.attempt):
-            submit(self.engine, self.run, self.opened, self.attempt)
+    turn.begun_attempts.append((run, opened, attempt))
 
 
 def wanted(run: LiveRun, opened: OpenActivity, attempt: int) -> bool:
@@ -92,9 +78,8 @@ def resume(engine: Engine, run: LiveRun) -> None:
 def finished(engine: Engine, report: Finished) -> None:
     """An attempt ended. Reports that are late, doubled, or of closed runs are dropped before anything is recorded."""
     run = engine.registry.by_key(report.run_key)
-    key = (report.run_key, report.activity_id)
-    engine.turn_now.after.append(_Landed(engine, key, report.attempt))
-    if run is None or run.closed:
+    engine.turn_now.ended_attempts.append(((report.run_key, report.activity_id), report.attempt))
+    if run is None or run.outcome is not None:
         return
     opened = run.activities.get(report.activity_id) if run.activities else None
     if opened is None or opened.attempt != report.attempt or opened.next_attempt_at is not None:
@@ -113,27 +98,28 @@ def finished(engine: Engine, report: Finished) -> None:
     engine.timers.arm_retry(run, report.activity_id, report.attempt, due)
 
 
-class _Landed:
-    """Forget that an attempt is in flight once its end is recorded; before that, a rebuilt run must not dispatch it again."""
+def landed(engine: Engine, ended: list[tuple[tuple[int, int], int]]) -> None:
+    """Forget that attempts are in flight once their end is recorded; before that, a rebuilt run must not dispatch them again."""
+    in_flight = engine.in_flight
+    for key, attempt in ended:
+        flight = in_flight.get(key)
+        if flight is not None and flight.attempt == attempt:
+            del in_flight[key]
 
-    __slots__ = ("attempt", "engine", "key", "stop")
 
-    def __init__(self, engine: Engine, key: tuple[int, int], attempt: int, stop: bool = False) -> None:
-        self.engine, self.key, self.attempt, self.stop = engine, key, attempt, stop
-
-    def __call__(self) -> None:
-        flight = self.engine.in_flight.get(self.key)
-        if flight is not None and flight.attempt == self.attempt:
-            del self.engine.in_flight[self.key]
-            if self.stop:
-                self.engine.executor.cancel(*self.key)
+def stop(engine: Engine, key: tuple[int, int], attempt: int) -> None:
+    """Tell the executor that an attempt is no longer waited for."""
+    flight = engine.in_flight.get(key)
+    if flight is not None and flight.attempt == attempt:
+        del engine.in_flight[key]
+        engine.executor.cancel(*key)
 
 
 def timed_out(engine: Engine, run: LiveRun, number: int, attempt: int) -> None:
     """An attempt took longer than start_to_close; what it may still report is dropped."""
     opened = run.activities[number]  # type: ignore[index]  # the timer's check has seen it
     turn, policy = engine.turn_now, opened.scheduled.options.retry
-    turn.after.append(_Landed(engine, (run.key, number), attempt, stop=True))
+    turn.after_commit(stop, engine, (run.key, number), attempt)
     if not policy.allows(attempt, ("TimeoutError",)):
         engine.fact(run, e.ActivityTimedOut(number, "start_to_close", attempt))
         return
@@ -147,7 +133,7 @@ def withdraw(engine: Engine, run: LiveRun, number: int) -> None:
     engine.starved.pop((run.key, number), None)
     flight = engine.in_flight.get((run.key, number))
     if flight is not None:
-        engine.turn_now.after.append(_Landed(engine, (run.key, number), flight.attempt, stop=True))
+        engine.turn_now.after_commit(stop, engine, (run.key, number), flight.attempt)
 
 
 def recount(engine: Engine, run: LiveRun) -> None:

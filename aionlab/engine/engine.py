@@ -25,9 +25,10 @@ from . import activities, attributes, failed_turns, processes, recovery, supervi
 from .activities import Flight
 from .call import Call
 from .catalog import Catalog, Loader, NotRunnable
+from .collector import uncollected
 from .faults import Faults
 from .registry import Registry
-from .run import LiveRun
+from .run import LiveRun, OpenActivity
 from .supervision import SupervisionTree
 from .timers import Timers
 from .turn import Message, Turn
@@ -85,6 +86,8 @@ class Engine:
         """Runs to make resident in the next turn."""
         self.acts: deque[Callable[[], None]] = deque()
         """What commits have allowed and is not done yet; not empty between turns only when an interrupt cut one short."""
+        self.outbox: deque[tuple[LiveRun, OpenActivity, int]] = deque()
+        """Attempts that commits have allowed, on their way to the executor."""
         self.ready: deque[Any] = deque()
         """The callbacks of whichever process is being stepped; empty between steps."""
         heads = store.heads()
@@ -132,6 +135,10 @@ class Engine:
     def turn(self, wait: float | None = 0.0) -> bool:
         """One turn, after waiting at most `wait` seconds (None: for ever) for a message. Whether anything happened."""
         messages = self._gather(wait)
+        with uncollected(len(messages)):
+            return self._turn(messages)
+
+    def _turn(self, messages: list[Message]) -> bool:
         parked, self.parked = self.parked, []
         if self.halted and not failed_turns.bring_back(self):
             failed_turns.refuse(self, [*parked, *messages])
@@ -252,7 +259,10 @@ class Engine:
         acts = self.acts
         for run in turn.closed:
             acts.append(partial(processes.retire, self, run))
-        acts.extend(turn.after if dispatch else [act for act in turn.after if not getattr(act, "__dispatch__", False)])
+        acts.extend(turn.after)
+        activities.landed(self, turn.ended_attempts)
+        if dispatch:  # where the outcome of the commit was in doubt, the rebuilt runs dispatch what they find begun
+            self.outbox.extend(turn.begun_attempts)
         if turn.recorded:
             acts.append(partial(self._publish, turn.recorded))
 
@@ -265,6 +275,11 @@ class Engine:
                 act()
             except Exception:  # one act must not keep the others from callers whose events are committed
                 log.exception("what a commit allowed could not be done")
+        outbox, in_hand = self.outbox, activities.wanted
+        while outbox:
+            run, opened, attempt = outbox.popleft()
+            if in_hand(run, opened, attempt):
+                activities.submit(self, run, opened, attempt)
 
     def _publish(self, recorded: list[Recorded]) -> None:
         for listener in list(self.listeners):
@@ -332,13 +347,15 @@ class Engine:
 
     def record_answers(self, run: LiveRun, answers: list[e.Event]) -> None:
         """Record what a step asked for and see to it."""
-        record = self.turn_now.record
+        turn = self.now_turn
+        assert turn is not None
         for answer in answers:
-            record(run, answer)
             kind = type(answer)
-            if kind is e.ActivityScheduled:
-                activities.begin(self, run, run.activities[answer.activity_id])  # type: ignore[index,union-attr]  # narrowed by `kind`
-            elif kind is e.TimerStarted:
+            if kind is e.ActivityScheduled and run.status is Status.RUNNING and not run.waits_for:
+                turn.schedule(run, answer, self.tree.next_pid())  # type: ignore[arg-type]  # narrowed by `kind`, as below
+                continue
+            turn.record(run, answer)
+            if kind is e.TimerStarted:
                 self.timers.arm(run, answer.timer_id, answer.fire_at)  # type: ignore[union-attr]
             elif kind is e.ActivityCancelRequested:
                 activities.withdraw(self, run, answer.activity_id)  # type: ignore[union-attr]

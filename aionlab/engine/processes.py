@@ -12,7 +12,7 @@ from aionlab.core.errors import NondeterminismError, StoreError, WorkflowNotFoun
 from aionlab.core.events import Recorded
 from aionlab.core.ports import Run
 from aionlab.replay import rebuild as replaying
-from aionlab.replay.process import Process
+from aionlab.replay.process import Code, Process
 from aionlab.replay.pythons import HERE, replays_here
 from aionlab.replay.rebuild import Rebuilt
 
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("aionlab.engine")
 
 
-def new_process(engine: Engine, run: LiveRun, trace: bool = False) -> Process:
+def new_process(engine: Engine, run: LiveRun, code: Code | None = None, trace: bool = False) -> Process:
     """An idle process of the run's pinned version."""
     assert run.started is not None
-    code = engine.catalog.resolve(run.row.workflow_type, run.row.version)
+    if code is None:
+        code = engine.catalog.resolve(run.row.workflow_type, run.row.version)
     return Process(  # type: ignore[abstract]  # a loop without sockets: asyncio declares their methods abstract, and raises in them
         code, run.started, run.workflow_id, run.run_id, run.row.started_at, engine.ready, trace
     )
@@ -89,7 +90,7 @@ def rebuild(engine: Engine, run: LiveRun, history: list[Recorded]) -> Rebuilt:
     if engine.bar and run.key <= engine.found:
         raise NotRunnable(engine.bar)
     engine.catalog.resolve(run.row.workflow_type, run.row.version)
-    return replaying.rebuild(lambda trace: new_process(engine, run, trace), history)
+    return replaying.rebuild(lambda trace: new_process(engine, run, trace=trace), history)
 
 
 def come_home(engine: Engine, run: LiveRun) -> None:

@@ -6,19 +6,20 @@ from typing import Any
 
 from aionlab.core import events as e
 from aionlab.core.clock import Micros
-from aionlab.core.codec import pack, unpack
+from aionlab.core.codec import CODES, pack, unpack
 from aionlab.core.events import Recorded, is_fact
 from aionlab.core.ids import WorkflowId
 from aionlab.core.ports import Batch, Finished, Missing, RunChange, Timer
 
 from .call import Call
-from .run import LiveRun
+from .run import LiveRun, OpenActivity
 
 Message = Call | Finished | Missing
 
 FLAGS = 1
 """Engine-behaviour flags in force."""
 _DELIVERED, _DEFERRED = FLAGS << 1, FLAGS << 1 | 1
+_STARTED = CODES["ActivityStarted"]
 _PLAIN = frozenset({e.ActivityScheduled, e.ActivityStarted, e.ActivityCompleted, e.ActivityFailed, e.ActivityTimedOut, e.SignalReceived,
                     e.ActivityCancelRequested, e.ActivityCancelled})  # fmt: skip
 
@@ -26,7 +27,9 @@ _PLAIN = frozenset({e.ActivityScheduled, e.ActivityStarted, e.ActivityCompleted,
 class Turn:
     """Facts and answers in, one batch out. Nothing here is visible to anyone before `commit` has succeeded."""
 
-    __slots__ = ("after", "at", "batch", "begun", "closed", "fired", "heard", "now", "planned", "recorded", "taken", "touched")
+    __slots__ = (
+        "after", "at", "batch", "begun", "begun_attempts", "closed", "ended_attempts", "fired", "heard", "now", "planned", "recorded", "taken", "touched",
+    )  # fmt: skip
 
     def __init__(self, now: Micros, heard: bool) -> None:
         self.now = now
@@ -48,6 +51,32 @@ class Turn:
         """The newest run this turn starts, by workflow id."""
         self.recorded: list[Recorded] = []
         self.closed: list[LiveRun] = []
+        self.begun_attempts: list[tuple[LiveRun, OpenActivity, int]] = []
+        """Attempts recorded as begun, to be handed to the executor after the commit."""
+        self.ended_attempts: list[tuple[tuple[int, int], int]] = []
+        """(run key, activity id) and number of attempts that are in flight no more once the turn is committed."""
+
+    def schedule(self, run: LiveRun, scheduled: e.ActivityScheduled, pid: int) -> None:
+        """`record` of an activity and of its first attempt, which every step of most runs writes; only for a run that may dispatch."""
+        opened = OpenActivity(scheduled)
+        opened.attempt, opened.pid = 1, pid
+        number = scheduled.activity_id
+        if run.activities is None:
+            run.activities = {}
+        run.activities[number] = opened
+        recorder, key, now = run.recorder, run.row.key, self.now
+        rows, workflow, seq = self.batch.rows, recorder.key, recorder.head + 1
+        if key not in self.touched:
+            self.touched[key] = run
+            self.batch.expected.setdefault(workflow, seq - 1)
+        recorder.head = seq + 1
+        code, _, data, payload = pack(scheduled)
+        rows.append((workflow, seq, key, now, code, _DELIVERED, number, data, payload))
+        rows.append((workflow, seq + 1, key, now, _STARTED, _DELIVERED, number, None, None))
+        self.begun_attempts.append((run, opened, 1))
+        if self.heard:
+            self._envelop(run, scheduled, seq, False)
+            self._envelop(run, e.ActivityStarted(number), seq + 1, False)
 
     def record(self, run: LiveRun, event: e.Event, deferred: bool = False) -> None:
         """Put an event behind the run's history and fold it into the run."""
@@ -99,7 +128,7 @@ class Turn:
 
     @property
     def empty(self) -> bool:
-        return not self.batch.rows and not self.after
+        return not self.batch.rows and not self.after and not self.ended_attempts
 
     def after_commit(self, act: Callable[..., Any], *args: Any) -> None:
         self.after.append((lambda: act(*args)) if args else act)

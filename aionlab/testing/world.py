@@ -73,6 +73,8 @@ class StillClock:
 class SeededIds:
     """The seed of a run is a function of the run, however often its start is tried."""
 
+    unique = False
+
     def __init__(self, seed: int) -> None:
         self.world_seed, self.runs, self.next_run = seed, 0, 0
 

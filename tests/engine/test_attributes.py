@@ -330,7 +330,7 @@ def test_another_value_on_replay_is_told(ours: Workbench) -> None:
     assert run is not None
     history = ours.history("w")
     later = history[1]._replace(event=e.SearchAttributesUpdated(e.Payload(b'{"due":%d}' % (MICROS + 1)), by_code=True))
-    rebuilt = rebuild(lambda trace: processes.new_process(ours.engine, run, trace), [history[0], later])
+    rebuilt = rebuild(lambda trace: processes.new_process(ours.engine, run, trace=trace), [history[0], later])
     assert len(rebuilt.warnings) == 1
     rebuilt.process.close()
 

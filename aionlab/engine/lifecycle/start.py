@@ -7,7 +7,7 @@ first error with both ids. With `ghost_starts` the recorded start stays as it is
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from aionlab.replay.process import Code
 
 from .. import processes
 from ..attributes import checked
+from ..faults import START_STEPS
 from ..run import LiveRun, Recorder
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def start(engine: Engine, request: StartRequest) -> Started:
 
     point("check")
     if request.workflow_id is not None:
-        request = replace(request, workflow_id=check_name("workflow id", request.workflow_id))
+        name = check_name("workflow id", request.workflow_id)
+        if name != request.workflow_id:
+            request = replace(request, workflow_id=name)
     attributes = check_attributes(request.attributes, engine.attribute_types) if request.attributes else {}
     if request.deadline is not None and request.deadline <= 0:
         raise InvalidOption("a deadline lies in the future: give the length of time the run may take")
@@ -87,28 +90,31 @@ def start(engine: Engine, request: StartRequest) -> Started:
     run_id = request.run_id or engine.ids.run_id()
 
     point("policy")
-    previous = _previous(engine, workflow_id)
+    minted = request.workflow_id is None and engine.ids.unique
+    previous = None if minted else _previous(engine, workflow_id)
 
     point("append")
     point("visibility")
     run, started = _plan(engine, request, code, workflow_id, run_id, attributes, previous)
-    undo: list[Callable[[], None]] = []
-    step = ""
+    now = engine.turn_now.now
     try:
-        for step, act in (
-            ("supervisor", lambda: engine.tree.ensure(code.workflow_type, engine.turn_now.now)),
-            ("spawn", lambda: _spawn(engine, run, started, undo)),
-            ("place", lambda: _place(engine, run, undo)),
-            ("handle", lambda: _hold(run)),
-            ("register", lambda: _register(engine, run, undo)),
-            ("monitor", lambda: _monitor(engine, run, undo)),
-        ):
-            point(step)
-            act()
+        point(step := "supervisor")
+        engine.tree.ensure(code.workflow_type, now)
+        point(step := "spawn")
+        run.started = started
+        run.process = processes.new_process(engine, run, code)
+        run.pid = engine.tree.next_pid()
+        point(step := "place")
+        engine.tree.place(run, now)
+        point(step := "handle")
+        run.waiters = None
+        point(step := "register")
+        engine.registry.insert(run)
+        point(step := "monitor")
+        _monitor(engine, run)
         _begin(engine, run, started, attributes, deferred=False)
     except Exception as error:  # whichever row failed, the start is compensated and the caller told
-        for take_down in reversed(undo):
-            take_down()
+        _take_down(engine, run, step)
         _abort(engine, run, started, attributes, step, error)
         raise StartAborted(workflow_id, run_id, step, error) from error
 
@@ -184,28 +190,18 @@ def _keys(engine: Engine, workflow_id: WorkflowId, is_new: bool = False) -> tupl
     return recorder, engine.run_keys
 
 
-def _spawn(engine: Engine, run: LiveRun, started: e.WorkflowStarted, undo: list[Callable[[], None]]) -> None:
-    run.started = started
-    run.process = processes.new_process(engine, run)
-    run.pid = engine.tree.next_pid()
-    undo.append(lambda: processes.suspend(engine, run))
+def _take_down(engine: Engine, run: LiveRun, step: str) -> None:
+    """Undo the rows before the one that failed, in reverse order."""
+    passed = START_STEPS[: START_STEPS.index(step)]
+    if "register" in passed:
+        engine.registry.remove(run)
+    if "place" in passed:
+        engine.tree.remove(run)
+    if "spawn" in passed:
+        processes.suspend(engine, run)
 
 
-def _place(engine: Engine, run: LiveRun, undo: list[Callable[[], None]]) -> None:
-    engine.tree.place(run, engine.turn_now.now)
-    undo.append(lambda: engine.tree.remove(run))
-
-
-def _hold(run: LiveRun) -> None:
-    run.waiters = None
-
-
-def _register(engine: Engine, run: LiveRun, undo: list[Callable[[], None]]) -> None:
-    engine.registry.insert(run)
-    undo.append(lambda: engine.registry.remove(run))
-
-
-def _monitor(engine: Engine, run: LiveRun, undo: list[Callable[[], None]]) -> None:
+def _monitor(engine: Engine, run: LiveRun) -> None:
     """The engine retires a run when its process ends; the registry entry is what it is found by, so the two must agree."""
     if engine.registry.by_key(run.key) is not run:
         raise LookupError(f"pid {run.pid} is not registered")
