@@ -21,7 +21,7 @@ from aionlab.core.running import current
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_RUN_IN = ("thread", "async")
+_RUN_IN = ("thread", "async", "process")
 
 
 class Workflow(Generic[P, R]):
@@ -29,7 +29,9 @@ class Workflow(Generic[P, R]):
 
     aion_kind = "workflow"
 
-    def __init__(self, fn: Callable[P, Coroutine[Any, Any, R]], name: str | None = None, deadline: Duration | None = None) -> None:
+    def __init__(
+        self, fn: Callable[P, Coroutine[Any, Any, R]], name: str | None = None, deadline: Duration | None = None, saga: bool = False
+    ) -> None:
         label = getattr(fn, "__name__", repr(fn))
         if not callable(fn):
             raise NotAWorkflow(f"@workflow goes on a function; {fn!r} is none")
@@ -43,6 +45,8 @@ class Workflow(Generic[P, R]):
         self.fn = fn
         self.name: str = name or fn.__name__
         self.deadline: Micros | None = None if deadline is None else micros(deadline)
+        self.saga: bool | None = saga or None
+        """True when a compensation is open around the whole function; None, which no version records, where it is not."""
         self.signature = inspect.signature(fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
@@ -76,11 +80,12 @@ class Activity(Generic[P, R]):
         self.fn = fn
         self.name: str = name or cast(Any, fn).__name__
         self.options = options
-        if run_in is None:
-            run_in = "async" if fn is not None and inspect.iscoroutinefunction(fn) else "thread"
-        if run_in not in _RUN_IN:
-            raise InvalidOption(f"run_in={run_in!r}; choose one of {', '.join(_RUN_IN)}")
-        self.run_in = run_in
+        own = "async" if fn is not None and inspect.iscoroutinefunction(fn) else "thread"
+        if run_in is not None:
+            if run_in not in _RUN_IN:
+                raise InvalidOption(f"run_in={run_in!r}; choose one of {', '.join(_RUN_IN)}")
+            self.options = replace(options, run_in="" if run_in in ("thread", "async") else run_in)
+        self.run_in: str = self.options.run_in or own
         self.signature = signature or (inspect.signature(fn) if fn is not None else None)
         self._fewest, self._most = _positional(self.signature)
         self._hints: Mapping[Any, Any] | None = None

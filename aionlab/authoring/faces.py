@@ -18,7 +18,10 @@ from aionlab.core.events import ActivityOptions
 from aionlab.core.retry import RetryPolicy
 from aionlab.core.running import Info, running
 
+from . import concurrency
+from .compensation import Compensation, add_compensation
 from .definitions import Activity, Workflow, activity_options
+from .sleeping import check_summary, summarised_sleep
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,10 +59,39 @@ class WorkflowFace:
                 raise
             return default
 
-    async def sleep(self, duration: Duration) -> None:
-        """Sleep durably; `asyncio.sleep(seconds)` is the same with seconds."""
+    async def sleep(self, duration: Duration, *, summary: str | None = None) -> None:
+        """Sleep durably; `asyncio.sleep(seconds)` is the same with seconds. `summary` is recorded with the timer, for those who look."""
         running("workflow.sleep")
-        await asyncio.sleep(micros(duration) / 1_000_000)
+        if summary is None:
+            await asyncio.sleep(micros(duration) / 1_000_000)
+        else:
+            await summarised_sleep(micros(duration), check_summary(summary))
+
+    gather = staticmethod(concurrency.gather)
+    settled = staticmethod(concurrency.settled)
+    race = staticmethod(concurrency.race)
+    map = staticmethod(concurrency.map)
+    wait = staticmethod(concurrency.wait)
+    as_completed = staticmethod(concurrency.as_completed)
+
+    compensation = Compensation
+    add_compensation = staticmethod(add_compensation)
+
+    @overload
+    def saga(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
+    @overload
+    def saga(
+        self, /, *, name: str | None = None, deadline: Duration | None = None
+    ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Workflow[P, R]]: ...
+    def saga(self, fn: Any = None, /, **options: Any) -> Any:
+        """`@workflow` with the whole function in a `workflow.compensation()`; `workflow.add_compensation(refund, receipt)` adds to it."""
+        if fn is not None:
+            return Workflow(fn, saga=True)
+        return lambda function: Workflow(function, saga=True, **options)
+
+    def set_details(self, markdown: str) -> None:
+        """What the run's card says about where it stands: Markdown, shown while it runs and after; not recorded, replay says it again."""
+        running("workflow.set_details").set_details(check_summary(markdown, 20_000))
 
     def on_signal(self, name: str, handler: Callable[..., Any]) -> None:
         """Call `handler` (sync or async) with each signal called `name`, those that already wait included, in order."""

@@ -2,20 +2,22 @@
 
     AionError
     ├── UsageError ............. the caller's move: nothing was written
-    │   ├── InvalidName · InvalidPayload · PayloadTooLarge · InvalidAttribute · InvalidOption
+    │   ├── InvalidName · InvalidPayload · PayloadTooLarge · InvalidAttribute · InvalidOption · InvalidFilter
     │   ├── WorkflowNotFound · RunNotFound · AlreadyStarted · RunClosed · ProcessNotFound
     │   ├── NotInWorkflow · NotAWorkflow · CodeRefused
     │   └── QueryFailed
     ├── OutcomeError ........... the workflow's own outcome, raised by `result()`
     │   ├── WorkflowFailedError · WorkflowCancelledError · WorkflowTerminatedError · WorkflowTimedOutError
     ├── ActivityError .......... inside a workflow: an activity gave up (`ActivityTimeout` when it took too long)
+    ├── WorkerLost ............. the cause of an ActivityError: the process an attempt ran in ended before it returned
+    ├── CompensationFailed ..... inside a workflow: some of what was to be undone was not
     ├── ApplicationError ....... raised by users on purpose
     ├── NondeterminismError .... the author's move: the code no longer agrees with its history
     ├── StartAborted ........... a start was rolled back after it had been recorded
     ├── ResultTimeout .......... a wait ended, not the run
     └── StoreError ............. the machine's or the operator's move
         ├── SequenceConflict · BadBatch · Fenced · StoreLocked · StoreReadOnly · StoreFull · StoreUnavailable
-        ├── NotOurDatabase · NewerDatabase · UnknownEventKind
+        ├── NotOurDatabase · NewerDatabase · UnknownEventKind · PayloadSealed
         └── IllegalEvent ....... a bug of ours: the status table forbids the event
 
 Facts are attributes, advice is in the text; nobody needs to parse the text.
@@ -83,6 +85,22 @@ class InvalidAttribute(UsageError, ValueError):
 
 class InvalidOption(UsageError, ValueError):
     """An option whose value makes no sense."""
+
+
+class InvalidFilter(UsageError, ValueError):
+    """A filter that cannot be read; `at` (from 0) and `width` say where in its `text`, `why` what is wrong there."""
+
+    def __init__(self, text: str, at: int, width: int, why: str) -> None:
+        super().__init__(text, at, width, why)
+        self.text, self.at, self.width, self.why = text, at, width, why
+
+    def __str__(self) -> str:
+        begin = self.text.rfind("\n", 0, self.at) + 1
+        line = self.text[begin:].partition("\n")[0]
+        first = max(0, self.at - begin - 60)
+        shown = "".join(char if char.isprintable() else " " for char in line[first : first + 100])
+        under = "^" * max(1, min(self.width, len(shown) - (self.at - begin - first)))
+        return f"{self.why}\n  {shown}\n  {' ' * (self.at - begin - first)}{under}"
 
 
 class WorkflowNotFound(UsageError, LookupError):
@@ -249,6 +267,30 @@ class ActivityTimeout(ActivityError):
         return f"activity {self.activity_type} took longer than its {self.kind} timeout on attempt {self.attempt}"
 
 
+class WorkerLost(AionError):
+    """The process an attempt ran in ended before the activity returned; `code` is its return code (a signal is negative), None when it
+    never began."""
+
+    def __init__(self, activity_type: str, why: str, code: int | None = None) -> None:
+        super().__init__(activity_type, why, code)
+        self.activity_type, self.why, self.code = activity_type, why, code
+
+    def __str__(self) -> str:
+        return f"the process of {self.activity_type} {self.why}"
+
+
+class CompensationFailed(AionError):
+    """A workflow failed, and so did some of its compensations; `__cause__` is what made them run."""
+
+    def __init__(self, failures: tuple[Exception, ...]) -> None:
+        super().__init__(failures)
+        self.failures = failures
+
+    def __str__(self) -> str:
+        told = "; ".join(f"{type(error).__name__}: {error}" for error in self.failures)
+        return f"{len(self.failures)} compensation{'s' if len(self.failures) > 1 else ''} failed, see to what they should have undone: {told}"
+
+
 class ApplicationError(AionError):
     """An error users raise on purpose, with details that survive the journey.
 
@@ -371,6 +413,17 @@ class UnknownEventKind(StoreError):
 
     def __str__(self) -> str:
         return f"event kind {self.code} is not known to this version of aionlab; upgrade to read this history"
+
+
+class PayloadSealed(StoreError, LookupError):
+    """A recorded value that cannot be read here for want of a key (`key_id`) or a codec."""
+
+    def __init__(self, key_id: str | None, why: str) -> None:
+        super().__init__(key_id, why)
+        self.key_id, self.why = key_id, why
+
+    def __str__(self) -> str:
+        return f"encrypted (key {self.key_id}): {self.why}" if self.key_id else self.why
 
 
 class IllegalEvent(StoreError):

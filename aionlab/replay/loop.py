@@ -58,7 +58,7 @@ class WorkflowTask(asyncio.Task[Any]):
 class DurableTimer(asyncio.TimerHandle):
     """A `call_later` that survives: `timer_id` once it is numbered, None before."""
 
-    __slots__ = ("fire_at", "fired", "timer_id")
+    __slots__ = ("fire_at", "fired", "summary", "timer_id")
 
     def __init__(
         self, fire_at: Micros, callback: Callable[..., object], args: tuple[Any, ...], loop: WorkflowLoop, context: contextvars.Context | None
@@ -67,6 +67,7 @@ class DurableTimer(asyncio.TimerHandle):
         self.fire_at = fire_at
         self.timer_id: int | None = None
         self.fired = False
+        self.summary: str | None = None
 
 
 class _Entered:
@@ -275,8 +276,9 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     def _stopped(self) -> None:
         """A task raised SystemExit or KeyboardInterrupt."""
 
-    def close(self) -> None:
-        """Close every coroutine of the run now, in order of creation; what asks for anything meanwhile gets RunDropped."""
+    def close(self, late: Callable[[], bool] | None = None) -> None:
+        """Close every coroutine of the run now, in order of creation; what asks for anything meanwhile gets RunDropped. Code that refuses
+        to end is left behind, at the latest when its time is over (`late`)."""
         if self.closing:
             return
         self.closing = True
@@ -288,10 +290,10 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's switch for "destroyed but pending"
                 if not task.done():
                     coro: Any = task.get_coro()
-                    self._within(_unwind, coro, coro.throw)
+                    self._within(_unwind, coro, coro.throw, late)
             for generator in generators or ():
                 if generator.ag_frame is not None:
-                    self._within(_unwind, generator, generator.aclose().throw)
+                    self._within(_unwind, generator, generator.aclose().throw, late)
         self._ready.clear()
 
     def _within(self, act: Callable[..., object], *args: object) -> None:
@@ -320,12 +322,14 @@ def _generator_dropped(generator: Any) -> None:
     _leaked.append(generator)
 
 
-def _unwind(owner: object, throw: Callable[[BaseException], object]) -> None:
+def _unwind(owner: object, throw: Callable[[BaseException], object], late: Callable[[], bool] | None = None) -> None:
     """Raise RunDropped into suspended code until it has ended. Unlike `close()` this reaches async generators that are waited for, and code
     that awaits again on its way out stays in one piece: no part of it is left to the garbage collector."""
     try:
         for _ in range(_PATIENCE):
             throw(RunDropped())
+            if late is not None and late():
+                break
     except BaseException:  # noqa: BLE001 - whatever a user's `finally` raises while the run is dropped has no one to go to
         return
     _leaked.append(owner)

@@ -12,6 +12,7 @@ from typing import Any
 
 from aionlab.app.clocks import CountedIds, VirtualClock
 from aionlab.app.hosts import InlineHost
+from aionlab.authoring.compensation import compensated
 from aionlab.backends.attempts import NamesMissing, Runnable
 from aionlab.backends.inline import InlineExecutor
 from aionlab.core import events as e
@@ -76,7 +77,7 @@ class Workbench:
     def workflow(self, fn: Callable[..., Coroutine[Any, Any, Any]], name: str | None = None, version: str = "v1") -> Code:
         """Take a workflow (a bare function or one decorated with @workflow) in."""
         bare = getattr(fn, "fn", fn)
-        code = Code(name or bare.__name__, version, bare, hints_of(bare), self.values)
+        code = Code(name or bare.__name__, version, compensated(bare) if getattr(fn, "saga", None) else bare, hints_of(bare), self.values)
         self.codes[code.workflow_type] = code
         self.engine.catalog.add(code)
         return code
