@@ -18,13 +18,22 @@ if TYPE_CHECKING:
     from .app.handle import Handle
     from .app.lab import Lab
     from .app.opening import open  # noqa: A004 - `aionlab.open` is the public name
+    from .codecs import Compress, Encrypt
+    from .core.converters import ValueConverter
+    from .core.supervisors import Backoff, Supervisor
 
 logging.getLogger("aionlab").addHandler(logging.NullHandler())  # nothing is printed into cells that nobody asked for
 
 __version__ = "0.1.0"
-__all__ = ["Activity", "ApplicationError", "Handle", "Lab", "Retry", "RetryPolicy", "Workflow", "activity", "errors", "open", "workflow"]
+__all__ = [
+    "Activity", "ApplicationError", "Backoff", "Compress", "Encrypt", "Handle", "Lab", "Retry", "RetryPolicy", "Supervisor", "ValueConverter",
+    "Workflow", "activity", "errors", "open", "workflow",
+]  # fmt: skip
 
-_LAZY = {"open": "aionlab.app.opening", "Lab": "aionlab.app.lab", "Handle": "aionlab.app.handle"}
+_LAZY = {
+    "open": "aionlab.app.opening", "Lab": "aionlab.app.lab", "Handle": "aionlab.app.handle", "Compress": "aionlab.codecs", "Encrypt": "aionlab.codecs",
+    "ValueConverter": "aionlab.core.converters", "Supervisor": "aionlab.core.supervisors", "Backoff": "aionlab.core.supervisors",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

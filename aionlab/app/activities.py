@@ -47,9 +47,7 @@ class StoredActivities:
 
     def activity(self, name: str) -> Activity[..., Any]:
         """The stored activity, built here; on the engine's thread only. Raises NamesMissing while it cannot run."""
-        package = self._package(name)
-        if package is None:
-            raise NamesMissing((name,))
+        package = self.package(name)
         try:
             built = self._built.get(name)
             if built is None:
@@ -60,7 +58,14 @@ class StoredActivities:
             raise NamesMissing(error.names) from None
         except BuildFailed as error:
             raise NamesMissing((f"{name} ({error})",)) from error
-        return Activity(built.function, name, self.options_of(name))
+        return Activity(built.function, name, self.options_of(name), retry_if=built.retry_if)
+
+    def package(self, name: str) -> Package:
+        """The stored activity's code, for another process. Raises NamesMissing where there is none, or none that is trusted."""
+        package = self._package(name)
+        if package is None:
+            raise NamesMissing((name,))
+        return package
 
     def options_of(self, name: str) -> ActivityOptions:
         """The options the stored activity was declared with; the defaults for an unknown one. Options are data: they need no trust."""

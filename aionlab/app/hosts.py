@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from aionlab.core.errors import Fenced, StoreUnavailable
-from aionlab.engine import processes
+from aionlab.engine import heartbeats, processes
 from aionlab.engine.call import Call
 from aionlab.engine.engine import Engine
 
@@ -176,6 +176,7 @@ class ThreadHost:
 def _shut(engine: Engine, farewell: Callable[[Engine], None] | None) -> None:
     try:
         engine.executor.close()
+        heartbeats.keep(engine)
         for run in engine.registry:
             processes.suspend(engine, run)
         if farewell is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
+from aionlab.authoring.compensation import compensated
 from aionlab.authoring.definitions import Activity, Workflow
 from aionlab.backends.attempts import NamesMissing, Runnable
 from aionlab.code import trust
@@ -20,6 +21,7 @@ from aionlab.code.ledger import Ledger
 from aionlab.code.package import Package
 from aionlab.core.classes import walk
 from aionlab.core.clock import Micros
+from aionlab.core.converters import Converters
 from aionlab.core.errors import WorkflowNotFound
 from aionlab.core.events import ActivityOptions
 from aionlab.core.payload import hints_of
@@ -67,43 +69,51 @@ class NamedActivity(Activity[..., Any]):
 class Library:
     """Definitions by type and activities by name. Lookups may come from any thread."""
 
-    def __init__(self, ledger: Ledger, namespace: Mapping[str, Any] | None = None) -> None:
-        self.ledger = ledger
+    def __init__(self, ledger: Ledger, namespace: Mapping[str, Any] | None = None, extras: Converters | None = None) -> None:
+        self.ledger, self.extras = ledger, extras
         self.namespace: Mapping[str, Any] = vars(sys.modules["__main__"]) if namespace is None else namespace
         """The notebook's names."""
         self.signer: Signer | None = None
         self.activities: dict[str, Activity[..., Any]] = {}
+        self.stand_ins: dict[str, Activity[..., Any]] = {}
+        """What runs in the place of an activity while a test says so."""
         self.stored = StoredActivities(self)
         self._captured: dict[str, tuple[Workflow[..., Any], Captured]] = {}
         self._built: dict[tuple[str, str], Built] = {}
         self._runnable: dict[str, Runnable] = {}
-        self.cells = values_for(self.class_in_notebook)
+        self.cells = values_for(self.class_in_notebook, extras=self.extras)
 
     # --- defining -------------------------------------------------------------------------------------------------------
 
     def capture(self, definition: Workflow[..., Any]) -> tuple[Captured, bool]:
         """The definition's package as it is now, and whether it differs from what was captured before. Raises CodeRefused."""
         known = self._captured.get(definition.name)
-        if known is not None and known[0] is definition and still_current(known[1].package, known[1].live):
+        if known is not None and known[0].fn is definition.fn and still_current(known[1].package, known[1].live):
             return known[1], False
         captured = capture_live(definition, self.ledger, make_activity=self._named)
         self._captured[definition.name] = (definition, captured)
-        for bond in captured.live.bonds:
-            if getattr(bond.value, "aion_kind", None) == "activity":
-                self.activities[bond.value.name] = bond.value
+        for named in captured.live.definitions:
+            if named.aion_kind == "activity":
+                self.activities[named.name] = named
         self._built[captured.package.workflow_type, captured.package.version] = captured.built
         return captured, known is None or known[1].package.version != captured.package.version
 
+    def children_of(self, captured: Captured) -> list[Workflow[..., Any]]:
+        """The other workflows a captured workflow names, by name."""
+        found = {named.name: named for named in captured.live.definitions if named.aion_kind == "workflow"}
+        return [found[name] for name in sorted(found) if name != captured.package.workflow_type]
+
     def used_by(self, captured: Captured) -> list[Activity[..., Any]]:
         """The activities a captured workflow names, by name."""
-        found = {bond.value.name: bond.value for bond in captured.live.bonds if getattr(bond.value, "aion_kind", None) == "activity"}
+        found = {named.name: named for named in captured.live.definitions if named.aion_kind == "activity"}
         return [found[name] for name in sorted(found)]
 
     def code(self, package: Package, built: Built) -> Code:
         """What the engine runs."""
         deadline: Any = package.options.get("deadline")
-        values = values_for(built.resolve)
-        return Code(package.workflow_type, package.version, built.function, hints_of(built.function), values, None if deadline is None else Micros(int(deadline)))
+        values = values_for(built.resolve, extras=self.extras)
+        function = compensated(built.function) if package.options.get("saga") else built.function
+        return Code(package.workflow_type, package.version, function, hints_of(built.function), values, None if deadline is None else Micros(int(deadline)))
 
     def stored_package(self, package: Package, now: Micros) -> StoredPackage:
         document = package.to_document()
@@ -142,27 +152,31 @@ class Library:
 
     # --- activities and values ------------------------------------------------------------------------------------------
 
-    def lookup(self, name: str) -> Runnable:
-        """The newest code of an activity. Raises NamesMissing."""
-        known: Activity[..., Any] | None = self.activities.get(name)
+    def defined(self, name: str) -> Activity[..., Any] | None:
+        """The activity as this kernel has defined it, if it has."""
+        known: Activity[..., Any] | None = self.stand_ins.get(name) or self.activities.get(name)
         if known is None:
             live: Any = self.namespace.get(name)
             if getattr(live, "aion_kind", None) == "activity" and getattr(live, "name", None) == name and getattr(live, "fn", None) is not None:
                 known = self.activities[name] = live
-            else:
-                known = self.stored.activity(name)
-        function = None if known is None else known.fn
+        return known
+
+    def lookup(self, name: str) -> Runnable:
+        """The newest code of an activity. Raises NamesMissing."""
+        known = self.defined(name) or self.stored.activity(name)
+        function = known.fn
         if function is None:
             raise NamesMissing((name,))
         ready = self._runnable.get(name)
-        if ready is not None and ready.function is function:
+        if ready is not None and ready.function is function and ready.retry_if is known.retry_if:
             return ready
-        ready = self._runnable[name] = Runnable(function, inspect.iscoroutinefunction(function), hints_of(function), self._values_of(function))
+        values = self._values_of(function)
+        ready = self._runnable[name] = Runnable(function, inspect.iscoroutinefunction(function), hints_of(function), values, known.retry_if)
         return ready
 
     def _values_of(self, function: Callable[..., Any]) -> Values:
         space = getattr(function, "__globals__", {})
-        return values_for(lambda name: _class(space, name) or self.class_in_notebook(name))
+        return values_for(lambda name: _class(space, name) or self.class_in_notebook(name), extras=self.extras)
 
     def class_in_notebook(self, name: str) -> type | None:
         """The notebook's class of a recorded name, else that of a version built here."""

@@ -5,16 +5,20 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from aionlab.backends.inline import InlineExecutor
+from aionlab.backends.processes import ProcessExecutor
+from aionlab.backends.routing import Hearing, OneByOne, RoutedExecutor
 from aionlab.backends.threads import ThreadExecutor
 from aionlab.code import trust
 from aionlab.code.ledger import Ledger
 from aionlab.core.clock import Micros
+from aionlab.core.codecs import Codec, Codecs, KeyedCodec
+from aionlab.core.converters import Converters, ValueConverter
 from aionlab.core.errors import InvalidOption, StoreError, StoreLocked
 from aionlab.core.ports import ActivityExecutor
 from aionlab.engine.api import VERBS
@@ -27,6 +31,8 @@ from .clocks import EPOCH_2020, CountedIds, RandomIds, RealClock, VirtualClock
 from .hosts import Host, InlineHost, ThreadHost
 from .lab import Lab
 from .library import Library, Signer
+from .parcels import judged, wrap
+from .sealed import encrypting, sealing_of
 
 _PATIENCE = 250
 """Times an observer looks, 20 ms apart, whether the owner of a new file has made it."""
@@ -38,6 +44,7 @@ if hasattr(os, "register_at_fork"):
 def open(  # noqa: A001 - `aionlab.open` is the public name
     path: str | os.PathLike[str] = "lab.db", *, clock: Literal["real", "virtual"] = "real", takeover: bool = False, deterministic: int | None = None,
     ghost_starts: bool = False, synchronous: Literal["FULL", "NORMAL"] = "FULL", threads: bool = True,
+    codecs: Sequence[Codec | KeyedCodec] = (), converters: Iterable[ValueConverter] = (),
 ) -> Lab:
     """Open the lab in the database `path` (":memory:" too), made if need be; what was running comes back in the background.
 
@@ -45,6 +52,9 @@ def open(  # noqa: A001 - `aionlab.open` is the public name
     output every time. `synchronous="FULL"` flushes each commit to the disk; "NORMAL" is faster and may lose the last commits when the power
     fails (never when a process dies). `threads=False` runs the engine inside the calls. `ghost_starts` leaves a start that failed after it was
     recorded in the log, to be executed when the lab is next opened.
+
+    `codecs` are what payloads pass through on their way to the database and back, in this order: `[Compress(), Encrypt(keys, key_id)]`, see
+    `aionlab.codecs`. `converters` are `ValueConverter`s of types that cannot be recorded otherwise.
 
     A database that another process owns opens as an observer that only reads; `takeover=True` fences the owner off instead. Opening a file that
     is open here gives the same lab.
@@ -56,14 +66,17 @@ def open(  # noqa: A001 - `aionlab.open` is the public name
         raise InvalidOption(f'clock={clock!r}; choose "real" or "virtual"')
     if synchronous not in ("FULL", "NORMAL"):
         raise InvalidOption(f'synchronous={synchronous!r}; choose "FULL" or "NORMAL"')
+    chain, extras = Codecs(codecs), Converters(converters)
     if name != ":memory:":
         name = os.path.realpath(name)
         known = _open_labs.get(name)
         if known is not None and not known.closed and not (takeover and known.readonly):
+            if codecs and encrypting(known.host.engine.store) != chain.label:
+                raise InvalidOption(f"{os.path.basename(name)} is open here with other codecs; close it first: aionlab.open({os.fspath(path)!r}).close()")
             return known
         if known is not None:
             known.close()
-    library = Library(Ledger())
+    library = Library(Ledger(), extras=extras)
     me = Owner(os.getpid(), os.uname().nodename, _notebook(), Micros(time.time_ns() // 1000))
     bars: list[str] = []
 
@@ -83,15 +96,18 @@ def open(  # noqa: A001 - `aionlab.open` is the public name
     try:
         library.signer = _signer(store)
         library.stored.store = store
+        store.sealing = sealing_of(store, chain, bool(codecs))
+        if store.sealing is not None and store.sealing.why:
+            bars.append(store.sealing.why)
         if store.readonly and not witness.holds(store, library.signer, store.claimed()):
             bars.append(elsewhere(name))
         lab_clock = RealClock() if clock == "real" else VirtualClock(max(EPOCH_2020, store.heads().last_at))
         ids = RandomIds() if deterministic is None else CountedIds(deterministic, store.heads().run_key)
 
         def make() -> Engine:
-            executor: ActivityExecutor = InlineExecutor(library.lookup) if deterministic is not None or not threads else ThreadExecutor(library.lookup)
+            executor = _executor(library, deterministic is not None, threads)
             engine = Engine(store, lab_clock, ids, executor, VERBS, load=library.loader(store, elsewhere(name)), ghost_starts=ghost_starts)
-            engine.bar = "".join(bars)
+            engine.bar = "; ".join(bars)
             return engine
 
         host: Host = ThreadHost(make, farewell) if threads else InlineHost(make(), farewell)
@@ -102,6 +118,20 @@ def open(  # noqa: A001 - `aionlab.open` is the public name
     if name != ":memory:":
         _open_labs[name] = lab
     return lab
+
+
+def _executor(library: Library, deterministic: bool, threads: bool) -> ActivityExecutor:
+    """Where attempts run: in threads and on the asyncio thread (on the engine's own, one after the other, where order matters or there are
+    no threads), or in processes, when they ask for it."""
+    usual: Hearing = InlineExecutor(library.lookup) if deterministic or not threads else ThreadExecutor(library.lookup)
+
+    def processes() -> Hearing:
+        executor = ProcessExecutor(
+            lambda attempt: wrap(library, attempt), "aionlab.app.worker:main", judge=lambda attempt, failure: judged(library, attempt, failure)
+        )
+        return OneByOne(executor) if deterministic else executor
+
+    return RoutedExecutor(usual, {"process": processes})
 
 
 def _store(

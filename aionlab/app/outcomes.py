@@ -21,5 +21,7 @@ def outcome_of(workflow_id: str, run_id: str, ended: e.Event, values: Values) ->
             raise errors.WorkflowTerminatedError(workflow_id, run_id, reason or "", details)
         case e.WorkflowTimedOut():
             raise errors.WorkflowTimedOutError(workflow_id, run_id)
+        case e.WorkflowContinuedAsNew(next_run_id=following):
+            raise errors.WorkflowContinuedAsNewError(workflow_id, run_id, following)
         case _:
             raise AssertionError(f"{type(ended).__name__} does not end a run")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import replace
+from copy import copy
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
@@ -16,12 +16,13 @@ from aionlab.core.errors import InvalidOption, NotAWorkflow, NotInWorkflow
 from aionlab.core.events import ActivityOptions
 from aionlab.core.payload import hints_of
 from aionlab.core.retry import RetryPolicy
-from aionlab.core.running import current
+from aionlab.core.running import ChildOptions, current
+
+from .children import PLAIN, call_as_child, child_options
+from .options import activity_options
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_RUN_IN = ("thread", "async", "process")
 
 
 class Workflow(Generic[P, R]):
@@ -48,11 +49,38 @@ class Workflow(Generic[P, R]):
         self.saga: bool | None = saga or None
         """True when a compensation is open around the whole function; None, which no version records, where it is not."""
         self.signature = inspect.signature(fn)
+        self._options = PLAIN
+        self._hints: Mapping[Any, Any] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        if current.get() is None:
+        """In a workflow: start it as a child and await its result (see `workflow.start_child`); elsewhere it is started through a lab."""
+        process = current.get()
+        if process is None:
             raise NotAWorkflow(f"{self.name} is a workflow: start it with `%start {self.name}(…)` or lab.start({self.name}, …)")
-        raise NotAWorkflow(f"{self.name} is a workflow, and child workflows cannot be started yet: await its function, {self.name}.fn(…), or start it from a cell")
+        return call_as_child(process, self, args, kwargs)
+
+    def with_options(
+        self, *, id: str | None = None, parent_close: str | None = None, cancellation: str | None = None, deadline: Duration | None = None,  # noqa: A002
+        memo: Any = None, search_attributes: Mapping[str, Any] | None = None,
+    ) -> Workflow[P, R]:
+        """The same workflow, asked for as a child with options: `await ship.with_options(id="ship-7")(order)`."""
+        made = copy(self)
+        made._options = child_options(
+            self._options, id=id, parent_close=parent_close, cancellation=cancellation, deadline=deadline, memo=memo, search_attributes=search_attributes
+        )
+        return made
+
+    @property
+    def options(self) -> ChildOptions:
+        """How it is asked for as a child; no part of its code, and so of no version."""
+        return self._options
+
+    @property
+    def returns(self) -> Any:
+        """The annotation results are decoded into; Any where there is none."""
+        if self._hints is None:
+            self._hints = hints_of(self.fn)
+        return self._hints.get("return", Any)
 
     def __repr__(self) -> str:
         return f"<workflow {self.name}>"
@@ -70,6 +98,7 @@ class Activity(Generic[P, R]):
         options: ActivityOptions = ActivityOptions(),
         run_in: str | None = None,
         signature: inspect.Signature | None = None,
+        retry_if: Callable[[BaseException], object] | None = None,
     ) -> None:
         if fn is None and name is None:
             raise NotAWorkflow("an activity needs a function or a name")
@@ -79,13 +108,11 @@ class Activity(Generic[P, R]):
             update_wrapper(cast(Any, self), fn, updated=())
         self.fn = fn
         self.name: str = name or cast(Any, fn).__name__
-        self.options = options
-        own = "async" if fn is not None and inspect.iscoroutinefunction(fn) else "thread"
-        if run_in is not None:
-            if run_in not in _RUN_IN:
-                raise InvalidOption(f"run_in={run_in!r}; choose one of {', '.join(_RUN_IN)}")
-            self.options = replace(options, run_in="" if run_in in ("thread", "async") else run_in)
-        self.run_in: str = self.options.run_in or own
+        self.options = activity_options(options, run_in=run_in)
+        self.run_in: str = self.options.run_in or ("async" if fn is not None and inspect.iscoroutinefunction(fn) else "thread")
+        if retry_if is not None and not callable(retry_if):
+            raise InvalidOption(f"retry_if={retry_if!r}; it is a function of the error that says whether to try again")
+        self.retry_if = retry_if
         self.signature = signature or (inspect.signature(fn) if fn is not None else None)
         self._fewest, self._most = _positional(self.signature)
         self._hints: Mapping[Any, Any] | None = None
@@ -102,11 +129,15 @@ class Activity(Generic[P, R]):
 
     def with_options(
         self, *, retry: RetryPolicy | int | None = None, start_to_close: Duration | None = None, timeout: Duration | None = None,
-        queue: str | None = None,
+        schedule_to_close: Duration | None = None, heartbeat: Duration | None = None, cancellation: str | None = None, queue: str | None = None,
+        priority: int | None = None, dedup_id: str | None = None, on_duplicate: str | None = None, run_in: str | None = None, summary: str | None = None,
     ) -> Activity[P, R]:
-        """The same activity, asked for with other options."""
-        options = activity_options(self.options, retry, start_to_close, timeout, queue)
-        return Activity(self.fn, self.name, options, self.run_in, self.signature)
+        """The same activity, asked for with other options, which are those of `@activity`. Raises InvalidOption."""
+        options = activity_options(
+            self.options, retry=retry, start_to_close=start_to_close, timeout=timeout, schedule_to_close=schedule_to_close, heartbeat=heartbeat,
+            cancellation=cancellation, queue=queue, priority=priority, dedup_id=dedup_id, on_duplicate=on_duplicate, run_in=run_in, summary=summary,
+        )  # fmt: skip
+        return Activity(self.fn, self.name, options, None, self.signature, self.retry_if)
 
     def _returns(self) -> Any:
         """The annotation results are decoded into; Any where there is none."""
@@ -130,27 +161,3 @@ def _positional(signature: inspect.Signature | None) -> tuple[int, int]:
     if any(p.kind not in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY) for p in parameters):
         return 1, 0
     return sum(p.default is p.empty for p in parameters), len(parameters)
-
-
-def activity_options(
-    base: ActivityOptions, retry: RetryPolicy | int | None, start_to_close: Duration | None, timeout: Duration | None, queue: str | None
-) -> ActivityOptions:
-    """`base` with what is given; `retry=3` stands for three attempts, `timeout` for `start_to_close`."""
-    if start_to_close is not None and timeout is not None:
-        raise InvalidOption("timeout= is another name of start_to_close=; give one of them")
-    length = start_to_close if start_to_close is not None else timeout
-    if retry is not None:
-        if isinstance(retry, bool) or not isinstance(retry, RetryPolicy | int):
-            raise InvalidOption(f"retry={retry!r}; write Retry(…) or a number of attempts")
-        if isinstance(retry, int):
-            if retry < 1:
-                raise InvalidOption(f"retry={retry}; it counts attempts in all, so at least 1")
-            retry = RetryPolicy(max_attempts=retry)
-        base = replace(base, retry=retry)
-    if length is not None:
-        if not micros(length):
-            raise InvalidOption("start_to_close must be longer than 0")
-        base = replace(base, start_to_close=micros(length))
-    if queue is not None:
-        base = replace(base, queue=queue)
-    return base

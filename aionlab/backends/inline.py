@@ -2,47 +2,55 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from asyncio import events
-from collections.abc import Callable
+from collections.abc import Coroutine
+from typing import Any
 
-from aionlab.core.ports import Attempt, Finished, Missing
+from aionlab.core.ports import Attempt, Beat, Done, Finished, Missing
 
-from .attempts import Lookup, find, run_async, run_sync
+from .attempts import Lookup, Pulse, find, interrupted, run_async, run_sync
 
 
 class InlineExecutor:
-    """An async activity that never really waits costs no event loop; one that does gets a private one."""
+    """Async activities get a private event loop, made when the first one comes."""
+
+    beats = True
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def submit(self, attempt: Attempt, done: Callable[[Finished | Missing], None]) -> None:
+    def submit(self, attempt: Attempt, done: Done, beat: Beat | None = None) -> None:
         code = find(self._lookup, attempt)
         if isinstance(code, Missing):
             done(code)
-        elif not code.is_async:
-            done(run_sync(attempt, code))
+            return
+        pulse = Pulse(attempt, beat)
+        try:
+            report = self._wait_for(run_async(attempt, code, pulse)) if code.is_async else run_sync(attempt, code, pulse)
+        except KeyboardInterrupt:
+            done(interrupted(attempt))
+            if threading.current_thread() is threading.main_thread():
+                raise  # it is the caller's, in whose call this attempt is made
         else:
-            coro = run_async(attempt, code)
-            try:
-                coro.send(None)
-            except StopIteration as end:
-                done(end.value)
-            else:
-                coro.close()
-                done(_in_private_loop(run_async(attempt, code)))
+            done(report)
+
+    def _wait_for(self, coro: Coroutine[Any, Any, Finished]) -> Finished:
+        """The coroutine's result; the thread may be that of another loop, which waits."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        outer = events._get_running_loop()
+        events._set_running_loop(None)
+        try:
+            return self._loop.run_until_complete(coro)
+        finally:
+            events._set_running_loop(outer)
 
     def cancel(self, run_key: int, activity_id: int) -> None:
         """Nothing runs beside the engine, so there is nothing to stop."""
 
     def close(self) -> None:
-        pass
-
-
-def _in_private_loop(coro: object) -> Finished:
-    outer = events._get_running_loop()
-    events._set_running_loop(None)
-    try:
-        return asyncio.run(coro)  # type: ignore[arg-type]  # the coroutine of run_async
-    finally:
-        events._set_running_loop(outer)
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.close()

@@ -6,6 +6,7 @@ source runs until its cell does; names that only the notebook can give are looke
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from aionlab.core.errors import AionError, CodeRefused
@@ -41,7 +42,11 @@ def capture_activity(definition: Any, ledger: Ledger) -> Package:
         entry = reach.entry(fn)
     except NotAValue:
         raise CodeRefused(name, (f"{name} has no source that can be stored: define it in a cell or a .py file",)) from None
-    return package_of(name, entry, reach, options_of(definition))
+    options = options_of(definition)
+    if getattr(definition, "retry_if", None) is not None:
+        with suppress(NotAValue):  # one without source stays with its kernel: elsewhere the policy alone decides
+            options["retry_if"] = reach.entry(definition.retry_if)
+    return package_of(name, entry, reach, options)
 
 
 def missing_names(stored: Package, lookup: Mapping[str, Any]) -> tuple[str, ...]:

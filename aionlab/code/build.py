@@ -59,6 +59,8 @@ class Built:
     """Private copies of the user's modules, by the name the user gave them; those that were imported so far."""
     made: dict[int, dict[str, Any]] = field(default_factory=dict)
     """What each stored code made, by number and name."""
+    retry_if: Any = None
+    """An activity's own judge of errors, where it was stored with one."""
 
     @property
     def namespace(self) -> dict[str, Any]:
@@ -171,6 +173,8 @@ class _Builder:
         if not isinstance(function, FunctionType):
             raise TypeError(f"the stored code makes a {type(function).__name__} of {self.package.workflow_type}, not a function")
         self.built.function = function
+        if "retry_if" in self.package.options:
+            self.built.retry_if = self._look_up(self.package.options["retry_if"])
         return self.built
 
     def _bind(self, names: Iterable[str]) -> None:

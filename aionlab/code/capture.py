@@ -27,6 +27,8 @@ class Live:
 
     namespace: Mapping[str, Any]
     bonds: tuple[Bond, ...]
+    definitions: tuple[Any, ...]
+    """Activities and other workflows it names, those of closures included."""
     states: tuple[tuple[Any, tuple[Any, ...]], ...]
     """Reached functions and classes with what may be changed in place."""
     mutable: tuple[tuple[str, Any, Json], ...]
@@ -160,6 +162,7 @@ def _live(reach: Reach, fn: types.FunctionType, loaded: Mapping[str, types.Modul
     return Live(
         reach.namespace,
         tuple(reach.bonds),
+        tuple(value for value, reference in reach.made.values() if reference[0] == "definition"),
         tuple((thing, _state(thing)) for thing in things.values()),
         tuple(mutable),
         tuple((module, _module_state(module)) for module in loaded.values()),

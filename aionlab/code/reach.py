@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from aionlab.core.running import ChildOptions
+
 from . import modules, refuse
 from .canonical import canonical
 from .findings import Findings
@@ -200,6 +202,8 @@ class Reach:
             if imported is not None:
                 return imported
         name = str(value.name)
+        if kind == "workflow" and value.options != ChildOptions():
+            raise NotAValue(value, why=f"is {name} with options, and a version refers to other workflows by name alone")
         signature, statement = signature_of(value, fn, kind, self.namespace, self.ledger)
         number = len(self.definitions)
         self.definitions.append(Definition(kind, name, signature))

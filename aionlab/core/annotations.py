@@ -116,9 +116,36 @@ def _evaluated(annotations: Mapping[str, Any], namespace: dict[str, Any]) -> dic
     return found
 
 
+def field_hints(cls: type, args: tuple[Any, ...] = ()) -> Mapping[str, Any]:
+    """A class's field annotations, bases included, with the type variables of a generic class replaced by `args`; those that cannot be
+    evaluated are left out."""
+    bound = _bound(cls, args)
+    hints = _declared_hints(cls)
+    return {name: _filled(hint, bound) for name, hint in hints.items()} if bound else hints
+
+
+def _bound(cls: Any, args: tuple[Any, ...]) -> dict[Any, Any]:
+    """What the type variables of a class and its bases stand for."""
+    bound = dict(zip(getattr(cls, "__parameters__", ()), args, strict=False))
+    for base in getattr(cls, "__orig_bases__", ()):
+        origin = typing.get_origin(base)
+        if origin is not None and origin is not typing.Generic:
+            bound = _bound(origin, tuple(_filled(arg, bound) for arg in typing.get_args(base))) | bound
+    return bound
+
+
+def _filled(hint: Any, bound: Mapping[Any, Any]) -> Any:
+    """The annotation with its type variables replaced."""
+    if isinstance(hint, typing.TypeVar):
+        return bound.get(hint, hint)
+    free = getattr(hint, "__parameters__", ())
+    if not free or isinstance(hint, type):
+        return hint
+    return hint[tuple(bound.get(variable, variable) for variable in free)]
+
+
 @lru_cache(maxsize=1024)
-def field_hints(cls: type) -> Mapping[str, Any]:
-    """A class's field annotations, bases included; those that cannot be evaluated are left out."""
+def _declared_hints(cls: type) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         annotations = base.__dict__.get("__annotations__", {})
@@ -162,9 +189,9 @@ def _make(annotation: Any) -> Fit | None:
     if cls is dict or cls in _MAPPINGS:
         return _mapping(cls, args)
     if typing.is_typeddict(cls):
-        return _typed_dict(cls)
+        return _typed_dict(cls, args)
     if kind_of(cls) in ("dataclass", "attrs", "namedtuple", "pydantic"):
-        return _structure(cls)
+        return _structure(cls, args)
     return _scalar(cls)
 
 
@@ -328,20 +355,20 @@ def _key(key: Any, fit: Fit | None) -> Any:
         raise
 
 
-def _typed_dict(cls: Any) -> Fit:
+def _typed_dict(cls: Any, args: tuple[Any, ...]) -> Fit:
     def fit(value: Any) -> Any:
         if type(value) is not dict:
             raise _expected(cls, value)
-        missing = sorted(cls.__required_keys__ - value.keys())
+        missing = sorted(name for name in cls.__required_keys__ - value.keys() if typing.get_origin(field_hints(cls).get(name)) is not typing.NotRequired)
         if missing:
             raise Mismatch(f"{cls.__qualname__} needs {', '.join(map(repr, missing))}")
-        return _fields(cls, value)
+        return _fields(cls, args, value)
 
     return fit
 
 
-def _fields(cls: type, value: Mapping[str, Any]) -> dict[str, Any]:
-    hints, fitted = field_hints(cls), {}
+def _fields(cls: type, args: tuple[Any, ...], value: Mapping[str, Any]) -> dict[str, Any]:
+    hints, fitted = field_hints(cls, args), {}
     for name, item in value.items():
         one = fitter(hints[name]) if name in hints else None
         try:
@@ -352,19 +379,23 @@ def _fields(cls: type, value: Mapping[str, Any]) -> dict[str, Any]:
     return fitted
 
 
-def _structure(cls: type) -> Fit:
+def _structure(cls: type, args: tuple[Any, ...]) -> Fit:
     kind = kind_of(cls)
+    root = kind == "pydantic" and getattr(cls, "__pydantic_root_model__", False)
+    """A RootModel is sent as what it is of."""
 
     def fit(value: Any) -> Any:
         if isinstance(value, cls):
             return value
+        if root:
+            return construct(cls, {"root": value})
         if type(value) is dict and all(type(name) is str for name in value):
-            return construct(cls, value if kind == "pydantic" else _fields(cls, value))
+            return construct(cls, value if kind == "pydantic" else _fields(cls, args, value))
         if type(value) is list and kind == "namedtuple":
             names = shape_of(cls).names
             if len(value) > len(names):
                 raise Mismatch(f"{spelled(cls)} has {len(names)} fields, got {len(value)} items")
-            return construct(cls, _fields(cls, dict(zip(names, value, strict=False))))
+            return construct(cls, _fields(cls, args, dict(zip(names, value, strict=False))))
         raise _expected(cls, value)
 
     return fit
@@ -450,7 +481,7 @@ def _classes(annotation: Any) -> Mapping[str, type]:
                 found[recorded_name(cls)] = cls
                 short.setdefault(cls.__qualname__, cls)
             if kind_of(cls) in ("dataclass", "attrs", "namedtuple", "pydantic") or typing.is_typeddict(cls):
-                waiting.extend(field_hints(cls).values())
+                waiting.extend([*field_hints(cls).values(), *getattr(cls, "__orig_bases__", ())])
     return short | found
 
 

@@ -96,10 +96,37 @@ def find(name: str, resolve: Resolve | None) -> type | None:
         builtin = vars(builtins).get(name)
         if isinstance(builtin, type) and issubclass(builtin, BaseException):
             return builtin
+    if name.endswith("]"):
+        return _generic(name, resolve)
     found = resolve(name) if resolve else None
     if found is None and colon:
         found = walk(vars(sys.modules[module]) if module in sys.modules else {}, qualname)
     return found if found is not None and kind_of(found) else None
+
+
+def _generic(name: str, resolve: Resolve | None) -> type | None:
+    """A pydantic class made by giving a generic one its arguments, `Box[int]`: found among those made before, or made again of the
+    classes it names; the generic class itself where its arguments are more than names."""
+    base, _, inside = name[:-1].partition("[")
+    origin: Any = find(base, resolve)
+    if origin is None or kind_of(origin) != "pydantic":
+        return None
+    for made in origin.__subclasses__():
+        if recorded_name(made) == name and made.__pydantic_generic_metadata__["origin"] is origin:
+            return made  # type: ignore[no-any-return]  # subclasses are classes
+    module, colon, _ = base.rpartition(":")
+    args = [_argument(part, module + colon, resolve) for part in inside.split(", ")]
+    try:
+        return origin if None in args else origin[tuple(args)]  # type: ignore[no-any-return]  # as above
+    except Exception:  # noqa: BLE001 - pydantic's classes are made by code of the user's as well
+        return origin  # type: ignore[no-any-return]  # as above
+
+
+def _argument(name: str, prefix: str, resolve: Resolve | None) -> type | None:
+    found = vars(builtins).get(name)
+    if isinstance(found, type):
+        return found
+    return find(prefix + name, resolve) or find(name, resolve)
 
 
 def walk(namespace: Mapping[str, Any], qualname: str) -> type | None:
@@ -255,7 +282,8 @@ def construct(cls: type, fields: Mapping[str, Any]) -> Any:
     """An object from plain values somebody sent, by way of its constructor. Raises Mismatch when they do not fit."""
     shape = shape_of(cls)
     if shape.kind == "pydantic":
-        return _called(cls, lambda: cls.model_validate(dict(fields)))  # type: ignore[attr-defined]
+        plain = fields["root"] if getattr(cls, "__pydantic_root_model__", False) else dict(fields)
+        return _called(cls, lambda: cls.model_validate(plain))  # type: ignore[attr-defined]
     _check_names(shape, fields, init_only=True)
     return _called(cls, lambda: cls(**{f.init: fields[f.name] for f in shape.fields if f.init is not None and f.name in fields}))
 

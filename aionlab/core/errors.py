@@ -3,14 +3,17 @@
     AionError
     ├── UsageError ............. the caller's move: nothing was written
     │   ├── InvalidName · InvalidPayload · PayloadTooLarge · InvalidAttribute · InvalidOption · InvalidFilter
-    │   ├── WorkflowNotFound · RunNotFound · AlreadyStarted · RunClosed · ProcessNotFound
-    │   ├── NotInWorkflow · NotAWorkflow · CodeRefused
-    │   └── QueryFailed
+    │   ├── WorkflowNotFound · RunNotFound · AlreadyStarted · RunClosed · CannotReopen · ProcessNotFound · ScheduleNotFound · ScheduleExists
+    │   ├── NotInWorkflow · NotInActivity · NotAWorkflow · CodeRefused
+    │   └── QueryFailed · UpdateRejected · UpdateNotFound
     ├── OutcomeError ........... the workflow's own outcome, raised by `result()`
-    │   ├── WorkflowFailedError · WorkflowCancelledError · WorkflowTerminatedError · WorkflowTimedOutError
+    │   ├── WorkflowFailedError · WorkflowCancelledError · WorkflowTerminatedError · WorkflowTimedOutError · WorkflowContinuedAsNewError
     ├── ActivityError .......... inside a workflow: an activity gave up (`ActivityTimeout` when it took too long)
+    ├── ChildWorkflowError ..... inside a workflow: a child did not complete
+    ├── DuplicateActivity ...... the cause of an ActivityError: its dedup_id is in use
     ├── WorkerLost ............. the cause of an ActivityError: the process an attempt ran in ended before it returned
     ├── CompensationFailed ..... inside a workflow: some of what was to be undone was not
+    ├── UpdateFailedError ...... the handler of an update raised; the run goes on (`UpdateUnfinished` when the run ended first)
     ├── ApplicationError ....... raised by users on purpose
     ├── NondeterminismError .... the author's move: the code no longer agrees with its history
     ├── StartAborted ........... a start was rolled back after it had been recorded
@@ -128,14 +131,21 @@ class RunNotFound(UsageError, LookupError):
 
 
 class AlreadyStarted(UsageError):
-    """The workflow id is in use."""
+    """The workflow id is in use: by an open run, or by a closed one that the start's `id_reuse` does not let be followed.
 
-    def __init__(self, workflow_id: str, run_id: str, status: str = "Running") -> None:
-        super().__init__(workflow_id, run_id, status)
-        self.workflow_id, self.run_id, self.status = workflow_id, run_id, status
+    `run_id` and `status` are those of the run that has it, `workflow_type` its workflow where that is another than the one asked for.
+    """
+
+    def __init__(self, workflow_id: str, run_id: str, status: str = "Running", workflow_type: str = "", id_reuse: str = "allow") -> None:
+        super().__init__(workflow_id, run_id, status, workflow_type, id_reuse)
+        self.workflow_id, self.run_id, self.status, self.workflow_type, self.id_reuse = workflow_id, run_id, status, workflow_type, id_reuse
 
     def __str__(self) -> str:
-        return f"{self.workflow_id} is already started (run {self.run_id}, {self.status}); use another id, or get its handle"
+        named = f" as workflow {self.workflow_type!r}, a different one" if self.workflow_type else ""
+        what = f"{self.workflow_id} is already started{named} (run {self.run_id}, {self.status})"
+        if self.status in ("Running", "Paused"):
+            return f"{what}; use another id, or get its handle"
+        return f"{what}, and id_reuse={self.id_reuse!r} lets no run follow it; use another id, or get its handle"
 
 
 class RunClosed(UsageError):
@@ -149,6 +159,17 @@ class RunClosed(UsageError):
         return f"{self.workflow_id} (run {self.run_id}) is {self.status}; a closed run takes nothing more"
 
 
+class CannotReopen(UsageError):
+    """The run cannot be reopened: it is open, it ended as it should, or another run has followed it; `why` says."""
+
+    def __init__(self, workflow_id: str, run_id: str, status: str, why: str) -> None:
+        super().__init__(workflow_id, run_id, status, why)
+        self.workflow_id, self.run_id, self.status, self.why = workflow_id, run_id, status, why
+
+    def __str__(self) -> str:
+        return f"{self.workflow_id} (run {self.run_id}) is {self.status} and cannot be reopened: {self.why}"
+
+
 class ProcessNotFound(UsageError, LookupError):
     """No live process has this pid."""
 
@@ -160,6 +181,32 @@ class ProcessNotFound(UsageError, LookupError):
         return f"no process has pid {self.pid}; lab.tree() shows the live ones"
 
 
+class ScheduleNotFound(UsageError, LookupError):
+    """There is no schedule of this name."""
+
+    def __init__(self, schedule_id: str, near: tuple[str, ...] = ()) -> None:
+        super().__init__(schedule_id, near)
+        self.schedule_id, self.near = schedule_id, near
+
+    def __str__(self) -> str:
+        hint = f"did you mean {' or '.join(map(repr, self.near))}?" if self.near else "lab.schedules() lists them"
+        return f"there is no schedule {shorten(self.schedule_id)}; {hint}"
+
+
+class ScheduleExists(UsageError):
+    """A schedule of this name is there, and is another than the one asked for."""
+
+    def __init__(self, schedule_id: str, differs: tuple[str, ...] = ()) -> None:
+        super().__init__(schedule_id, differs)
+        self.schedule_id, self.differs = schedule_id, differs
+
+    def __str__(self) -> str:
+        return (
+            f"schedule {self.schedule_id} exists, with another {', '.join(self.differs)}; change it with .update(…), put this one in its place with replace=True, "
+            "or choose another name"
+        )
+
+
 class NotInWorkflow(UsageError, RuntimeError):
     """Something that only workflow code may call was called from elsewhere."""
 
@@ -169,6 +216,17 @@ class NotInWorkflow(UsageError, RuntimeError):
 
     def __str__(self) -> str:
         return f"{self.what} works inside a running workflow only"
+
+
+class NotInActivity(UsageError, RuntimeError):
+    """Something that only the code of an activity may call was called from elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} works in the code of a running activity only"
 
 
 class NotAWorkflow(UsageError, TypeError):
@@ -195,6 +253,18 @@ class QueryFailed(UsageError):
 
     def __str__(self) -> str:
         return f"query {self.name!r} of {self.workflow_id}: {self.why}" + (f"; known: {', '.join(self.known)}" if self.known else "")
+
+
+class UpdateRejected(UsageError):
+    """An update that its run does not take: there is no such handler, the arguments do not fit, or its validator refused (`cause`)."""
+
+    def __init__(self, workflow_id: str, name: str, why: str, known: tuple[str, ...] = (), cause: BaseException | None = None) -> None:
+        super().__init__(workflow_id, name, why, known)
+        self.workflow_id, self.name, self.why, self.known, self.cause = workflow_id, name, why, known, cause
+        self.__cause__ = cause
+
+    def __str__(self) -> str:
+        return f"update {self.name!r} of {self.workflow_id}: {self.why}" + (f"; known: {', '.join(self.known)}" if self.known else "")
 
 
 # --- outcomes --------------------------------------------------------------------------------------------------------
@@ -242,29 +312,79 @@ class WorkflowTimedOutError(OutcomeError):
     _word = "ran past its deadline"
 
 
-class ActivityError(AionError):
-    """An activity failed for good. `cause` is the error, rebuilt from its record; `attempt` the last attempt, from 1."""
+class WorkflowContinuedAsNewError(OutcomeError):
+    """The run went on as a new one, `next_run_id`, and its result is not followed."""
 
-    def __init__(self, activity_type: str, attempt: int, failure: Failure | None = None, cause: BaseException | None = None) -> None:
+    _word = "continued as new"
+
+    def __init__(self, workflow_id: str, run_id: str, next_run_id: str = "") -> None:
+        super().__init__(workflow_id, run_id, f"its next run is {next_run_id}; result(follow=True) waits for the last")
+        self.args = (workflow_id, run_id, next_run_id)
+        self.next_run_id = next_run_id
+
+
+class ActivityError(AionError):
+    """An activity failed for good. `cause` is the error of its last attempt, rebuilt from its record; `attempt` that attempt, from 1."""
+
+    earlier: tuple[Any, ...] = ()
+    """The errors of the attempts before, oldest first, as their records (trees); `causes` has them as errors."""
+
+    def __init__(
+        self, activity_type: str, attempt: int, failure: Failure | None = None, cause: BaseException | None = None, earlier: tuple[BaseException, ...] = (),
+    ) -> None:
         super().__init__(activity_type, attempt)
         self.activity_type, self.attempt, self.failure, self.cause = activity_type, attempt, failure, cause
         self.__cause__ = cause
+        self.causes: tuple[BaseException, ...] = earlier if cause is None else (*earlier, cause)
+        """The error of every attempt, the first one's first (of very many attempts, those of the last fifty)."""
 
     def __str__(self) -> str:
         why = f"{self.failure.name}: {self.failure.message}" if self.failure else "no reason recorded"
         return f"activity {self.activity_type} failed on attempt {self.attempt}: {why}"
 
 
+class ChildWorkflowError(AionError):
+    """A child did not complete: it failed, was cancelled or terminated by somebody else, ran past its deadline, or could not be started.
+
+    `cause` is the child's error rebuilt from its record, or a WorkflowCancelledError, WorkflowTerminatedError, WorkflowTimedOutError,
+    or the AlreadyStarted or WorkflowNotFound that kept it from starting.
+    """
+
+    def __init__(
+        self, workflow_type: str, workflow_id: str, why: str = "", failure: Failure | None = None, cause: BaseException | None = None
+    ) -> None:
+        super().__init__(workflow_type, workflow_id, why)
+        self.workflow_type, self.workflow_id, self.why, self.failure, self.cause = workflow_type, workflow_id, why, failure, cause
+        self.__cause__ = cause
+
+    def __str__(self) -> str:
+        return f"child {self.workflow_type} ({self.workflow_id}) did not complete: {self.why or 'no reason recorded'}"
+
+
 class ActivityTimeout(ActivityError):
     """An activity took longer than its `kind` of timeout allows."""
 
-    def __init__(self, activity_type: str, attempt: int, kind: str) -> None:
-        super().__init__(activity_type, attempt, None, TimeoutError(kind))
+    def __init__(
+        self, activity_type: str, attempt: int, kind: str, earlier: tuple[BaseException, ...] = (), heartbeat_details: Any = None
+    ) -> None:
+        super().__init__(activity_type, attempt, None, TimeoutError(kind), earlier)
         self.args = (activity_type, attempt, kind)
         self.kind = kind
+        """"start_to_close", "heartbeat" or "schedule_to_close"."""
+        self.heartbeat_details = heartbeat_details
+        """What the attempt said last of itself."""
 
     def __str__(self) -> str:
+        if self.kind == "heartbeat":
+            return f"activity {self.activity_type} was not heard of for longer than its heartbeat timeout on attempt {self.attempt}"
+        if self.kind == "schedule_to_close":
+            began = f"{self.attempt} attempt{'s' if self.attempt > 1 else ''}" if self.attempt else "no attempt"
+            return f"activity {self.activity_type} took longer than its schedule_to_close timeout; {began} began"
         return f"activity {self.activity_type} took longer than its {self.kind} timeout on attempt {self.attempt}"
+
+
+class DuplicateActivity(AionError):
+    """The cause of an ActivityError: the activity's `dedup_id` is in use in its queue."""
 
 
 class WorkerLost(AionError):
@@ -289,6 +409,46 @@ class CompensationFailed(AionError):
     def __str__(self) -> str:
         told = "; ".join(f"{type(error).__name__}: {error}" for error in self.failures)
         return f"{len(self.failures)} compensation{'s' if len(self.failures) > 1 else ''} failed, see to what they should have undone: {told}"
+
+
+class UpdateFailedError(AionError):
+    """The handler of an update raised; `failure` is the record, `cause` the error. The run went on."""
+
+    def __init__(
+        self, workflow_id: str, name: str, update_id: str, why: str = "", failure: Failure | None = None, cause: BaseException | None = None
+    ) -> None:
+        super().__init__(workflow_id, name, update_id, why)
+        self.workflow_id, self.name, self.update_id, self.why = workflow_id, name, update_id, why
+        self.failure, self.cause = failure, cause
+        self.__cause__ = cause
+
+    def __str__(self) -> str:
+        return f"update {self.name!r} of {self.workflow_id} failed: {self.why}"
+
+
+class UpdateUnfinished(AionError):
+    """An update was accepted, and its run ended before the handler was done."""
+
+    def __init__(self, workflow_id: str, update_id: str, status: str) -> None:
+        super().__init__(workflow_id, update_id, status)
+        self.workflow_id, self.update_id, self.status = workflow_id, update_id, status
+
+    def __str__(self) -> str:
+        return (
+            f"update {self.update_id!r} of {self.workflow_id} has no result: the run ended ({self.status}) before its handler was done; a run that should "
+            "finish its handlers first awaits workflow.wait_condition(workflow.all_handlers_finished)"
+        )
+
+
+class UpdateNotFound(UsageError, LookupError):
+    """The run has accepted no update of this id."""
+
+    def __init__(self, workflow_id: str, update_id: str) -> None:
+        super().__init__(workflow_id, update_id)
+        self.workflow_id, self.update_id = workflow_id, update_id
+
+    def __str__(self) -> str:
+        return f"{self.workflow_id} has accepted no update {shorten(self.update_id)}"
 
 
 class ApplicationError(AionError):
@@ -407,7 +567,7 @@ class NewerDatabase(StoreError):
 class UnknownEventKind(StoreError):
     """A stored event of a kind this version does not know."""
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int | str) -> None:
         super().__init__(code)
         self.code = code
 

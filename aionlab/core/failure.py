@@ -15,8 +15,9 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from .classes import Unresolved, recorded_name, spelled
+from .codecs import MARK, told
 from .durations import micros
-from .errors import ActivityError, AionError, ApplicationError, InvalidPayload, WorkflowFailedError, shorten
+from .errors import ActivityError, AionError, ApplicationError, ChildWorkflowError, InvalidPayload, WorkflowFailedError, shorten
 from .jsontext import dumps, loads
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Failure:
     non_retryable: bool = False
     next_retry_delay: int | None = None
     """Microseconds."""
+    sealed: bytes | None = None
+    """The record as it is stored, where it cannot be read here; the rest then only says so."""
 
     @property
     def name(self) -> str:
@@ -62,10 +65,13 @@ class Failure:
         return self.bases[0] if self.bases else self.type.rpartition(":")[2]
 
     def to_bytes(self) -> bytes:
-        return dumps(self.to_tree())
+        return self.sealed or dumps(self.to_tree())
 
     @classmethod
     def from_bytes(cls, text: bytes) -> Failure:
+        why = told(text) if text[:1] == MARK else None
+        if why is not None:
+            return cls("aionlab.core.errors:PayloadSealed", why, ("PayloadSealed", "StoreError"), sealed=text)
         return cls.from_tree(loads(text))
 
     def to_tree(self) -> dict[str, Any]:
@@ -282,7 +288,7 @@ def _state(exc: BaseException) -> Iterator[tuple[str, Any]]:
         if state.get("details") == args[1:]:
             told.add("details")
     elif issubclass(type(exc), AionError):
-        told.add("failure")
+        told |= {"failure", "causes"}
     for name, value in state.items():
         if type(name) is str and name not in told and (not name.startswith("__") or name == "__notes__"):
             yield name, value
@@ -412,7 +418,7 @@ def _restore(made: Any, failure: Failure, fields: dict[str, Any], cause: BaseExc
         made.type = fields.get("named") or _true_class(type(made)).__name__
         made.non_retryable = failure.non_retryable
         made.next_retry_delay = None if failure.next_retry_delay is None else timedelta(microseconds=failure.next_retry_delay)
-    elif isinstance(made, (ActivityError, WorkflowFailedError)):
+    elif isinstance(made, (ActivityError, ChildWorkflowError, WorkflowFailedError)):
         made.failure = failure.cause if fields.get("failure") else None
     for name, tree in fields.get("state", {}).items():
         if not name.startswith("__") or name == "__notes__":
@@ -423,6 +429,13 @@ def _restore(made: Any, failure: Failure, fields: dict[str, Any], cause: BaseExc
     for name in fields.get("cause", ()):
         if not name.startswith("__"):
             object.__setattr__(made, name, cause)
+    if isinstance(made, ActivityError):
+        made.causes = (*earlier_errors(made.earlier, lambda tree: error_of(tree, converter)), *(() if cause is None else (cause,)))
+
+
+def earlier_errors(trees: Any, rebuilt: Callable[[Failure], BaseException]) -> tuple[BaseException, ...]:
+    """The errors of the attempts before the last, from their records."""
+    return tuple(rebuilt(Failure.from_tree(tree)) for tree in trees or ())
 
 
 def _stranger(failure: Failure, fields: dict[str, Any], converter: Converter) -> ApplicationError:

@@ -5,6 +5,12 @@ from typing import NewType, Protocol
 
 WorkflowId = NewType("WorkflowId", str)
 RunId = NewType("RunId", str)
+RESERVED = "aion."
+"""Workflow ids that begin so are the engine's own."""
+SCHEDULES = f"{RESERVED}schedules/"
+"""The history of a schedule is that of this and its id; there is no run behind it."""
+NO_RUN = RunId("")
+"""The run of events that belong to a workflow id as such."""
 
 
 class Ids(Protocol):
@@ -20,3 +26,9 @@ class Ids(Protocol):
 
     def seed(self) -> int:
         """A 63-bit seed for one run's random stream."""
+
+
+class ChainId(str):
+    """A run id that stands for the chain of continue-as-new the run belongs to: itself, or what it has gone on as by now."""
+
+    __slots__ = ()

@@ -20,6 +20,7 @@ everything else is an object with the reserved key `~`, its tag:
     enum                    Enum, also str- and int-based; Flag  name (number for a flag without one); of: recorded class name
     object                  dataclass, NamedTuple, attrs,       {field: value}; of: recorded class name; for pydantic also
                             pydantic                            set (fields set), extra, private, where they are not as usual
+    custom                  a type with a `ValueConverter`      what its `encode` gave; of: the converter's name
     error                   an exception                        the tree of its `Failure`
     numpy · ndarray         numpy scalars and arrays            see `core.arrays`; so: frame, series, index, timestamp,
                                                                 pandas.timedelta, missing
@@ -38,6 +39,8 @@ from typing import Any, Final
 
 from .annotations import fitter, hints_of, step
 from .classes import Mismatch, Resolve, Unresolved, find, in_namespace, recorded_name
+from .codecs import why_sealed
+from .converters import Converters
 from .errors import InvalidPayload, PayloadTooLarge, shorten
 from .events import Payload
 from .jsontext import dumps, loads
@@ -81,13 +84,14 @@ class Converter:
     """Encodes and decodes payloads against one set of classes.
 
     `resolve` finds a class by its recorded name (see `in_namespace`); `limit` is the most bytes a payload may have. With
-    `classes=False` every object decodes to its stand-in and nobody's code runs, for looking at a database that is not trusted.
+    `classes=False` every object decodes to its stand-in and nobody's code runs, for looking at a database that is not trusted. `extras`
+    are the converters of the user's own types.
     """
 
-    __slots__ = ("_find", "limit", "resolve")
+    __slots__ = ("_find", "extras", "limit", "resolve")
 
-    def __init__(self, resolve: Resolve | None = None, limit: int = LIMIT, *, classes: bool = True) -> None:
-        self.resolve, self.limit = resolve, limit
+    def __init__(self, resolve: Resolve | None = None, limit: int = LIMIT, *, classes: bool = True, extras: Converters | None = None) -> None:
+        self.resolve, self.limit, self.extras = resolve, limit, extras
         self._find: Callable[[str], type | None] = (lambda name: find(name, resolve)) if classes else (lambda name: None)
 
     # --- out ---------------------------------------------------------------------------------------------------------
@@ -172,13 +176,14 @@ class Converter:
     def decode(self, payload: bytes, into: Any = Any, where: str = "value") -> Any:
         """The value, fresh; `into` is a type annotation it has to meet (plain JSON is turned into what it asks for).
 
-        Raises InvalidPayload, naming the path below `where`, for text that is no payload and for a value that does not fit.
+        Raises InvalidPayload, naming the path below `where`, for text that is no payload and for a value that does not fit, PayloadSealed
+        for one whose key or codec is not here.
         """
         if into is Any and _MARK not in payload:
             try:
                 return loads(payload)
             except (ValueError, TypeError, RecursionError) as error:
-                raise InvalidPayload(where, f"not a payload: {error}") from None
+                raise why_sealed(payload) or InvalidPayload(where, f"not a payload: {error}") from None
         tree = self._loaded(payload, where)
         return self._fitted(tree, into, where, _MARK in payload)
 
@@ -229,7 +234,7 @@ class Converter:
         try:
             return loads(payload)
         except (ValueError, TypeError, RecursionError) as error:
-            raise InvalidPayload(where, f"not a payload: {error}") from None
+            raise why_sealed(payload) or InvalidPayload(where, f"not a payload: {error}") from None
 
     def _fitted(self, tree: Any, into: Any, where: str, marked: bool) -> Any:
         try:

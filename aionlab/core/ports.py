@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from .clock import Micros
 from .events import ActivityOptions, Payload, Recorded
 from .failure import Failure
+from .filters.conditions import EVERY, NEWEST, Condition, Field, Query
 from .ids import RunId, WorkflowId
 from .status import Status
 
@@ -40,6 +41,10 @@ class Run:
     idempotency_key: str | None = None
     request: str | None = None
     """A digest of the start request, compared when the idempotency key comes again."""
+    parent_id: WorkflowId | None = None
+    """The workflow whose child the run is."""
+    schedule_id: str | None = None
+    """The schedule that started it."""
 
 
 class RunChange(NamedTuple):
@@ -49,6 +54,8 @@ class RunChange(NamedTuple):
     status: Status
     closed_at: Micros | None
     attributes: Mapping[str, Any]
+    version: str | None = None
+    """The version the run goes on under, where that changed."""
 
 
 class Timer(NamedTuple):
@@ -74,6 +81,8 @@ class Batch:
     """(run key, timer id) of timers that fired or were cancelled."""
     runs_ended: list[int] = field(default_factory=list)
     """Runs whose remaining timers go."""
+    notes: list[tuple[str, str | None]] = field(default_factory=list)
+    """Values of meta keys; None removes the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,16 @@ class Heads(NamedTuple):
     run_key: int
     last_at: Micros = Micros(0)
     """When the last event was recorded."""
+
+
+class Forgotten(NamedTuple):
+    """The note that is left of a workflow id whose events were deleted."""
+
+    workflow_id: WorkflowId
+    at: Micros
+    runs: int
+    events: int
+    reason: str | None = None
 
 
 class EventStore(Protocol):
@@ -142,8 +161,8 @@ class EventStore(Protocol):
         """All runs of the id, oldest first."""
 
     def by_idempotency_key(self, key: str) -> Run | None: ...
-    def ids(self) -> list[WorkflowId]:
-        """Every workflow id, oldest first."""
+    def ids(self, prefix: str = "") -> list[WorkflowId]:
+        """Every workflow id that begins so, oldest first."""
 
     def active(self) -> list[Run]:
         """Runs that are Running, by run key."""
@@ -152,12 +171,20 @@ class EventStore(Protocol):
     def due_timers(self, as_of: Micros) -> list[Timer]:
         """Timers with fire_at <= as_of, by (fire_at, run key, timer id)."""
 
-    def runs(self, *, status: Status | None = None, workflow_type: str | None = None, attributes: Mapping[str, Any] | None = None,
-             limit: int | None = None, offset: int = 0) -> list[Run]:
-        """Runs newest first; every given condition must hold."""
+    def runs(self, query: Query = NEWEST, after: Run | None = None) -> list[Run]:
+        """The runs the query asks for, in its order, newest first by default. `after`, a run as an earlier page had it, gives those behind it,
+        so that pages neither repeat nor skip runs while others are started."""
 
-    def count(self, group_by: str | None = None) -> dict[str, int]:
-        """Number of runs by 'status', 'workflow_type' or 'version'; under the key '' when not grouped."""
+    def count(self, condition: Condition = EVERY, group_by: Field | None = None) -> dict[Any, int]:
+        """Number of runs that satisfy the condition, by what they have of a field (of a list: each of its items; None: nothing); under
+        the key '' when not grouped."""
+
+    def forget(self, workflow_id: WorkflowId, at: Micros, reason: str | None = None) -> Forgotten | None:
+        """Delete the events, runs, attributes and timers of a workflow id, whose keys are never given again, and leave a note; None when there is
+        no such id. The one deletion there is. Raises BadBatch while one of its runs is open, with nothing deleted."""
+
+    def forgotten(self) -> list[Forgotten]:
+        """The notes of what was forgotten, in order."""
 
     def save_package(self, package: StoredPackage) -> None:
         """Keep a version's code; the same version again, signed, takes the place of what was kept, unsigned it changes nothing."""
@@ -165,6 +192,9 @@ class EventStore(Protocol):
     def package(self, workflow_type: str, version: str) -> StoredPackage | None: ...
     def packages(self, workflow_type: str | None = None) -> list[StoredPackage]:
         """Stored versions, oldest first."""
+
+    def drop_package(self, workflow_type: str, version: str) -> None:
+        """Forget the code of a version; nothing that is not there is no error."""
 
     def set_route(self, workflow_type: str, version: str, pinned: bool = False) -> None: ...
     def routes(self) -> dict[str, tuple[str, bool]]:
@@ -191,6 +221,13 @@ class Attempt(NamedTuple):
     attempt: int
     input: Payload
     options: ActivityOptions
+    scheduled_at: Micros = Micros(0)
+    started_at: Micros = Micros(0)
+    """When it was handed out."""
+    deadline: Micros | None = None
+    """When it has taken too long, for itself or with the attempts before it."""
+    details: Payload | None = None
+    """What the last heartbeat of the attempts before it said."""
 
 
 class Finished(NamedTuple):
@@ -212,10 +249,27 @@ class Missing(NamedTuple):
     names: tuple[str, ...]
 
 
-class ActivityExecutor(Protocol):
-    """Runs activity attempts somewhere; `submit` returns at once and `done` is called once, from any thread."""
+class Interrupted(NamedTuple):
+    """An attempt that a KeyboardInterrupt ended: it has neither succeeded nor failed, and is lost as in a crash."""
 
-    def submit(self, attempt: Attempt, done: Callable[[Finished | Missing], None]) -> None: ...
+    run_key: int
+    activity_id: int
+    attempt: int
+
+
+Done = Callable[["Finished | Missing | Interrupted"], None]
+Beat = Callable[[Attempt, "Payload | None"], None]
+"""An attempt is alive, and what it says of itself; None when its code begins. Called from any thread; takes a microsecond."""
+
+
+class ActivityExecutor(Protocol):
+    """Runs activity attempts somewhere; `submit` returns at once and `done` is called once, from any thread.
+
+    One with `beats = True` takes a third argument, a `Beat`, which it calls when the code of an attempt begins (before that, its limits do
+    not count) and with its heartbeats. Attempts of any other executor begin when they are submitted.
+    """
+
+    def submit(self, attempt: Attempt, done: Done) -> None: ...
     def cancel(self, run_key: int, activity_id: int) -> None:
         """Ask a running attempt to stop; it may still finish."""
 

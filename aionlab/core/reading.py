@@ -116,6 +116,11 @@ class Reader:
             raise Mismatch(f"{spelled(cls)} is no class of recorded values")
         return rebuild(cls, fields)
 
+    def custom(self, tree: dict[str, Any]) -> Any:
+        plain, extras = self.value(tree["v"]), self.converter.extras
+        own = extras.by_name.get(tree["of"]) if extras is not None else None
+        return Unresolved(tree["of"], {"value": plain}, tree) if own is None else own.decode(plain)
+
     def error(self, tree: dict[str, Any]) -> Any:
         return error_of(Failure.from_tree(tree["v"]), self.converter)
 
@@ -178,6 +183,7 @@ _READERS: dict[str, Callable[[Reader, dict[str, Any]], Any]] = {
     "path": Reader.path,
     "enum": Reader.enum,
     "object": Reader.object,
+    "custom": Reader.custom,
     "error": Reader.error,
     "numpy": _array(arrays.read_scalar),
     "ndarray": _array(arrays.read_array),

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .clock import Micros
+from .events import Payload, Plan, ScheduleTriggered
 from .ids import RunId, WorkflowId
 from .status import Status
 
@@ -14,7 +15,7 @@ class Node(NamedTuple):
     pid: int
     """0 for a run that is stuck: it has no process."""
     kind: str
-    """"root", "supervisor", "workflow" or "activity"."""
+    """"root", "supervisor", "workflow", "activity", or "child": a link from a workflow to one it has started."""
     name: str
     """What people call it: the lab, a workflow type, a workflow id, "activity#ordinal"."""
     state: str
@@ -29,6 +30,44 @@ class Node(NamedTuple):
     children: tuple[Node, ...] = ()
     period: int = 0
     """Microseconds in which `restarts` are counted; 0 where nothing is restarted."""
+    strategy: str = ""
+    """A supervisor's: "one_for_one", "one_for_all" or "rest_for_one"."""
+    restart: str = ""
+    """How it is restarted by the one above it: "permanent", "transient" or "temporary"."""
+
+
+class Decision(NamedTuple):
+    """What one supervisor decided when one child of it was lost. An escalation is a decision, and the next one that of its parent."""
+
+    at: Micros
+    supervisor: str
+    pid: int
+    """The supervisor's."""
+    strategy: str
+    kind: str
+    """Of the child: "workflow" or "supervisor"."""
+    child: str
+    """A workflow id, or the name of a supervisor."""
+    child_pid: int
+    cause: str
+    """"killed", "gave up", "ended", or the error that lost the process."""
+    verdict: str
+    """"restarted", "escalated" (it gave up itself), "gave up" (the root did, on this child) or "not restarted" (it is temporary)."""
+    restarts: int
+    """Restarts within the period, this one included."""
+    intensity: int
+    period: int
+    """Microseconds."""
+    stopped: int
+    """Processes that were stopped for it, in reverse start order."""
+    started: int
+    """Processes that are started for it, in start order."""
+    delay: int = 0
+    """Microseconds they wait before."""
+    given_up: int = 0
+    """Runs that stay down, or have failed for it."""
+    text: str = ""
+    """The same in words."""
 
 
 class Entry(NamedTuple):
@@ -41,7 +80,8 @@ class Entry(NamedTuple):
     pid: int | None
     status: Status
     residency: str
-    """"Resident", "Suspended", or "Waiting" when the run cannot be made resident (then `waiting_for` says why)."""
+    """"Resident", "Suspended", "Restarting" during a backoff, "Stuck", or "Waiting" when the run cannot be made resident yet (`waiting_for`
+    says why)."""
     waiting_for: str
     """What the code awaits now, with its source line: "signal 'approval' (order@3f2a91c:7)"."""
     mailbox: int
@@ -49,6 +89,23 @@ class Entry(NamedTuple):
     seq: int
     """Last event of the workflow id."""
     started_at: Micros
+
+
+class QueueState(NamedTuple):
+    """One queue as it stands."""
+
+    name: str
+    waiting: int
+    """Activities that wait for their turn."""
+    running: int
+    """Attempts that hold a slot."""
+    concurrency: int | None
+    """Attempts at once, at most; None: no limit."""
+    rate: int | None
+    """Attempts that may begin within a `period`; None: no limit."""
+    period: Micros | None
+    priority: bool
+    """Whether priorities count."""
 
 
 class Progress(NamedTuple):
@@ -71,3 +128,29 @@ class Progress(NamedTuple):
     next_timer: Micros | None
     halted: str = ""
     """Why the engine is paused, when it is."""
+
+
+class ScheduleState(NamedTuple):
+    """How one schedule stands."""
+
+    id: str
+    state: str
+    """"Active", "Paused", "Waiting" (for trust or code), "Stuck", or "Done" when no time of it is left."""
+    plan: Plan
+    input: Payload
+    memo: str | None
+    note: str | None
+    """What was said with the last change of it."""
+    created_at: Micros
+    next: Micros | None
+    """Its next time; None while it is paused and when there is none."""
+    last: ScheduleTriggered | None
+    """The run it started last."""
+    running: tuple[WorkflowId, ...]
+    pending: tuple[Micros, ...]
+    """Times that wait for a run to end."""
+    triggered: int
+    """Runs it has started."""
+    skipped: int
+    """How often it skipped times, alone or many together."""
+    waits_for: str = ""

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .converters import Converters
 from .failure import Failure, error_of, failure_of
 from .payload import LIMIT, Converter
 
@@ -21,5 +22,5 @@ class Values(Converter):
         return error_of(failure, self)
 
 
-def values_for(resolve: Callable[[str], type | None] | None = None, limit: int = LIMIT) -> Values:
-    return Values(resolve, limit)
+def values_for(resolve: Callable[[str], type | None] | None = None, limit: int = LIMIT, extras: Converters | None = None) -> Values:
+    return Values(resolve, limit, extras=extras)

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 from . import arrays
 from .annotations import step
 from .classes import Mismatch, Unresolved, kind_of, pydantic_state, recorded_name, shape_of, spelled, values_of
+from .converters import ValueConverter
 from .errors import shorten
 from .failure import failure_of
 from .jsontext import dumps
@@ -98,6 +99,9 @@ class Writer:
 
     def _other(self, value: Any, level: int) -> Any:
         cls: type = type(value)
+        extras = self.converter.extras
+        if extras is not None and cls in extras.by_type:
+            return self._custom(value, extras.by_type[cls], level)
         kind = kind_of(cls)
         if kind == "enum":
             return _enum(value, cls)
@@ -131,6 +135,13 @@ class Writer:
             for name, item in pydantic_state(value).items():
                 tree[name] = self.tree(item, level + 2)
         return tree
+
+    def _custom(self, value: Any, own: ValueConverter, level: int) -> Any:
+        try:
+            plain = own.encode(value)
+        except Exception as error:  # a converter of the user's may raise anything
+            raise Mismatch(f"the converter of {own.name} raised {type(error).__name__}: {shorten(str(error), 200)}") from error
+        return {TAG: "custom", "of": _text(own.name), "v": self.tree(plain, level + 2)}
 
     def _unresolved(self, value: Unresolved, level: int) -> Any:
         if value._tree is not None:
@@ -277,4 +288,4 @@ def _why_not(value: Any) -> str:
         return f"{name} cannot be recorded; pass list(…)"
     if hasattr(value, "close") or hasattr(value, "acquire"):
         return f"{name} cannot be recorded; open it inside the activity that uses it, and pass what is needed to open it"
-    return f"{name} cannot be recorded; make it a dataclass, or pass the plain values needed to make it again"
+    return f"{name} cannot be recorded; make it a dataclass, pass the plain values needed to make it again, or open the lab with a ValueConverter for it"

@@ -1,38 +1,59 @@
 """Activities on their way: attempts are recorded, then run; results are recorded once; failures are retried as the policy says."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from aionlab.core import events as e
 from aionlab.core.clock import Micros
 from aionlab.core.failure import Failure, clean
-from aionlab.core.ports import Attempt, Finished, Missing
+from aionlab.core.jsontext import dumps
+from aionlab.core.ports import Attempt, Finished, Interrupted, Missing
 from aionlab.core.status import Status
 
+from . import heartbeats, queues
+from .heartbeats import Flight
 from .run import LiveRun, OpenActivity
 
 if TYPE_CHECKING:
     from .engine import Engine
 
+HAND_OVER: Final = 10_000
+"""Attempts executors have at once, at most; more wait here."""
+_TOOK_TOO_LONG = ("ActivityTimeout", "TimeoutError", "OSError", "Exception")
+_STOPPED: Final = Failure("asyncio.exceptions:CancelledError", "the activity was cancelled before an attempt of it ran", ("CancelledError",))
 
-class Flight(NamedTuple):
-    """An attempt on its way."""
 
-    attempt: int
-    due: Micros | None
-    """When it has taken too long."""
+# --- beginning -------------------------------------------------------------------------------------------------------
+
+
+def admit(engine: Engine, run: LiveRun, opened: OpenActivity) -> None:
+    """An activity is recorded that is more than an attempt to be made at once."""
+    if opened.deadline is not None:
+        engine.timers.arm_close(run, opened)
+    begin(engine, run, opened)
 
 
 def begin(engine: Engine, run: LiveRun, opened: OpenActivity) -> None:
-    """Record the next attempt and hand it to the executor after the commit. Nothing is dispatched while the run is paused, or waits for
-    trust or code."""
+    """The next attempt, as soon as it may be made: nothing is dispatched while the run is paused or waits for trust or code, and an
+    activity of a queue waits for its turn there."""
     if run.status is not Status.RUNNING or run.waits_for:
         return
-    scheduled = opened.scheduled
-    number, attempt = scheduled.activity_id, opened.attempt + 1
-    turn = engine.turn_now
+    options = opened.scheduled.options
+    if opened.cancel_requested:
+        _stopped(engine, run, opened)
+    elif options.dedup_id is not None and not queues.unique(engine, run, opened):
+        return
+    elif (line := engine.queues.limited.get(options.queue)) is not None:
+        line.enter(run, opened)
+    else:
+        start(engine, run, opened)
+
+
+def start(engine: Engine, run: LiveRun, opened: OpenActivity) -> None:
+    """Record the next attempt and hand it to the executor after the commit."""
+    turn, attempt = engine.turn_now, opened.attempt + 1
     opened.pid = engine.tree.next_pid()
-    turn.record(run, e.ActivityStarted(number, attempt))
+    turn.record(run, e.ActivityStarted(opened.scheduled.activity_id, attempt))
     turn.begun_attempts.append((run, opened, attempt))
 
 
@@ -44,20 +65,42 @@ def wanted(run: LiveRun, opened: OpenActivity, attempt: int) -> bool:
 
 def submit(engine: Engine, run: LiveRun, opened: OpenActivity, attempt: int) -> None:
     scheduled = opened.scheduled
-    number = scheduled.activity_id
-    limit = scheduled.options.start_to_close
-    due = None if limit is None else Micros(engine.clock.now() + limit)
-    engine.in_flight[run.row.key, number] = Flight(attempt, due)
-    if due is not None:
-        engine.timers.arm_timeout(run, number, attempt, due)
+    number, options = scheduled.activity_id, scheduled.options
+    flight = engine.in_flight[run.row.key, number] = Flight(attempt)
+    begun, deadline, details = opened.at, None, None
+    if attempt > 1 or options.start_to_close is not None or options.heartbeat is not None or options.schedule_to_close is not None:
+        begun = engine.clock.now()
+        deadline = _watch(engine, run, opened, flight, begun)
+        if opened.past is not None and opened.past.details is not None:
+            details = e.Payload(opened.past.details.encode())
+    asked = Attempt(
+        run.row.key, run.workflow_id, run.run_id, number, scheduled.activity_type, attempt, scheduled.input, options, opened.at, begun, deadline, details
+    )
+    executor: Any = engine.executor
     try:
-        engine.executor.submit(
-            Attempt(run.row.key, run.workflow_id, run.run_id, number, scheduled.activity_type, attempt, scheduled.input, scheduled.options),
-            engine.submit,
-        )
+        if getattr(executor, "beats", False):
+            executor.submit(asked, engine.submit, engine.beat)
+        else:
+            executor.submit(asked, engine.submit)
     except Exception as error:  # noqa: BLE001 - an executor that takes no work has failed the attempt, and the policy says what follows
         bases = tuple(cls.__name__ for cls in type(error).__mro__[:-2])
         engine.submit(Finished(run.row.key, number, attempt, None, Failure(type(error).__name__, clean(str(error)), bases)))
+
+
+def _watch(engine: Engine, run: LiveRun, opened: OpenActivity, flight: Flight, now: Micros) -> Micros | None:
+    """Set the limits of an attempt that is handed out; when it has taken too long, as far as that is known now."""
+    options, number = opened.scheduled.options, opened.scheduled.activity_id
+    deadline = opened.deadline
+    if not getattr(engine.executor, "beats", False):
+        flight.began = now
+    if options.start_to_close is not None:
+        flight.due = Micros(now + options.start_to_close)
+        engine.timers.arm_timeout(run, number, flight.attempt, flight.due)
+        deadline = flight.due if deadline is None else min(deadline, flight.due)
+    if options.heartbeat is not None:
+        flight.beat_due = Micros(now + options.heartbeat)
+        engine.timers.arm_silence(run, number, flight.attempt, flight.beat_due)
+    return deadline
 
 
 def resume(engine: Engine, run: LiveRun) -> None:
@@ -65,14 +108,21 @@ def resume(engine: Engine, run: LiveRun) -> None:
     if run.status is not Status.RUNNING:
         return
     for number, opened in list((run.activities or {}).items()):
-        flight = engine.in_flight.get((run.key, number))
+        key = (run.key, number)
+        flight = engine.in_flight.get(key)
         if flight is not None and flight.attempt == opened.attempt:
+            engine.queues.hold(opened.scheduled.options.queue, key, opened.attempt)
             continue
         if opened.next_attempt_at is None:
-            if (run.key, number) not in engine.starved:
+            if key not in engine.starved:
+                if opened.attempt:
+                    heartbeats.recall(engine, key, opened)
                 begin(engine, run, opened)
-        elif opened.next_attempt_at <= engine.turn_now.now:
+        elif opened.next_attempt_at <= engine.turn_now.now or opened.cancel_requested:
             begin(engine, run, opened)
+
+
+# --- ending ----------------------------------------------------------------------------------------------------------
 
 
 def finished(engine: Engine, report: Finished) -> None:
@@ -80,22 +130,104 @@ def finished(engine: Engine, report: Finished) -> None:
     run = engine.registry.by_key(report.run_key)
     engine.turn_now.ended_attempts.append(((report.run_key, report.activity_id), report.attempt))
     if run is None or run.outcome is not None:
+        heartbeats.forget(engine, (report.run_key, report.activity_id))
         return
     opened = run.activities.get(report.activity_id) if run.activities else None
-    if opened is None or opened.attempt != report.attempt or opened.next_attempt_at is not None:
+    if opened is None or opened.attempt != report.attempt or (opened.next_attempt_at is not None and not opened.cancel_requested):
         return
+    details = None if report.failure is None else _said(engine, run, opened)
+    if engine.heartbeats.noted:
+        heartbeats.forget(engine, (report.run_key, report.activity_id))
     if report.failure is None:
         assert report.result is not None
-        engine.fact(run, e.ActivityCompleted(report.activity_id, report.result, report.attempt))
+        _close(engine, run, opened, e.ActivityCompleted(report.activity_id, report.result, report.attempt))
+    elif opened.cancel_requested and "CancelledError" in report.failure.bases:
+        _close(engine, run, opened, e.ActivityCancelled(report.activity_id, report.attempt))
+    else:
+        failure = report.failure
+        due = None if failure.non_retryable else _next(engine, run, opened, failure.bases, failure.next_retry_delay)
+        earlier = None if due is not None else _earlier(opened)
+        _end(engine, run, opened, e.ActivityFailed(report.activity_id, failure, report.attempt, due, details, earlier))
+
+
+def timed_out(engine: Engine, run: LiveRun, number: int, attempt: int, kind: str) -> None:
+    """An attempt took too long, or all of them together; what it may still report is dropped."""
+    opened = run.activities[number]  # type: ignore[index]  # the timer's check has seen it
+    details = _said(engine, run, opened)
+    heartbeats.forget(engine, (run.key, number))
+    engine.starved.pop((run.key, number), None)
+    engine.turn_now.after_commit(stop, engine, (run.key, number), attempt)
+    due = None if kind == "schedule_to_close" else _next(engine, run, opened, _TOOK_TOO_LONG, None)
+    earlier = None if due is not None else _earlier(opened)
+    _end(engine, run, opened, e.ActivityTimedOut(number, kind, attempt, due, details, earlier))
+
+
+def overdue(engine: Engine, run: LiveRun, number: int, attempt: int) -> None:
+    """Look whether an attempt has taken longer than start_to_close since its code began."""
+    flight = engine.in_flight[run.key, number]
+    limit = run.activities[number].scheduled.options.start_to_close  # type: ignore[index]  # as in timed_out
+    assert limit is not None
+    due = Micros((engine.turn_now.now if flight.began is None else flight.began) + limit)
+    if due <= engine.turn_now.now:
+        timed_out(engine, run, number, attempt, "start_to_close")
+    else:
+        flight.due = due
+        engine.timers.arm_timeout(run, number, attempt, due)
+
+
+def silent(engine: Engine, run: LiveRun, number: int, attempt: int) -> None:
+    """Look whether an attempt has not been heard of for longer than its heartbeat timeout."""
+    flight = engine.in_flight[run.key, number]
+    limit = run.activities[number].scheduled.options.heartbeat  # type: ignore[index]  # as in timed_out
+    assert limit is not None
+    last = flight.beat_at if flight.beat_at is not None else flight.began
+    due = Micros((engine.turn_now.now if last is None else last) + limit)
+    if due <= engine.turn_now.now:
+        timed_out(engine, run, number, attempt, "heartbeat")
+    else:
+        flight.beat_due = due
+        engine.timers.arm_silence(run, number, attempt, due)
+
+
+def _next(engine: Engine, run: LiveRun, opened: OpenActivity, types: tuple[str, ...], delay: int | None) -> Micros | None:
+    """When another attempt follows the one that has ended; None when none does."""
+    policy, attempt = opened.scheduled.options.retry, opened.attempt
+    if opened.past is not None:
+        attempt -= opened.past.spent
+    if opened.cancel_requested or not policy.allows(attempt, types):
+        return None
+    if delay is None:
+        delay = policy.delay_after(attempt, f"{run.run_id}/{opened.scheduled.activity_id}")
+    due = Micros(engine.turn_now.now + delay)
+    return None if opened.deadline is not None and due >= opened.deadline else due
+
+
+def _end(engine: Engine, run: LiveRun, opened: OpenActivity, event: e.ActivityFailed | e.ActivityTimedOut) -> None:
+    """Record the end of an attempt, with which the activity has ended too unless another follows."""
+    if event.next_attempt_at is None:
+        _close(engine, run, opened, event)
         return
-    failure, policy, turn = report.failure, opened.scheduled.options.retry, engine.turn_now
-    if failure.non_retryable or not policy.allows(report.attempt, failure.bases):
-        engine.fact(run, e.ActivityFailed(report.activity_id, failure, report.attempt))
-        return
-    delay = policy.delay_after(report.attempt) if failure.next_retry_delay is None else failure.next_retry_delay
-    due = Micros(turn.now + delay)
-    turn.record(run, e.ActivityFailed(report.activity_id, failure, report.attempt, due))
-    engine.timers.arm_retry(run, report.activity_id, report.attempt, due)
+    engine.turn_now.record(run, event)
+    engine.timers.arm_retry(run, event.activity_id, event.attempt, event.next_attempt_at)
+
+
+def _close(engine: Engine, run: LiveRun, opened: OpenActivity, event: e.Event) -> None:
+    engine.fact(run, event)
+    if opened.scheduled.options.dedup_id is not None:
+        queues.hand_on(engine, run, opened, event)
+
+
+def _said(engine: Engine, run: LiveRun, opened: OpenActivity) -> str | None:
+    """What the attempt that is ending said last."""
+    flight = engine.in_flight.get((run.key, opened.scheduled.activity_id))
+    if flight is None or flight.attempt != opened.attempt or flight.details is None:
+        return None
+    return flight.details.decode()
+
+
+def _earlier(opened: OpenActivity) -> str | None:
+    past = opened.past
+    return None if past is None or not past.earlier else dumps(past.earlier).decode()
 
 
 def landed(engine: Engine, ended: list[tuple[tuple[int, int], int]]) -> None:
@@ -115,25 +247,26 @@ def stop(engine: Engine, key: tuple[int, int], attempt: int) -> None:
         engine.executor.cancel(*key)
 
 
-def timed_out(engine: Engine, run: LiveRun, number: int, attempt: int) -> None:
-    """An attempt took longer than start_to_close; what it may still report is dropped."""
-    opened = run.activities[number]  # type: ignore[index]  # the timer's check has seen it
-    turn, policy = engine.turn_now, opened.scheduled.options.retry
-    turn.after_commit(stop, engine, (run.key, number), attempt)
-    if not policy.allows(attempt, ("TimeoutError",)):
-        engine.fact(run, e.ActivityTimedOut(number, "start_to_close", attempt))
-        return
-    due = Micros(turn.now + policy.delay_after(attempt))
-    turn.record(run, e.ActivityTimedOut(number, "start_to_close", attempt, due))
-    engine.timers.arm_retry(run, number, attempt, due)
-
-
 def withdraw(engine: Engine, run: LiveRun, number: int) -> None:
-    """The code no longer wants the activity: tell the executor, after the commit."""
-    engine.starved.pop((run.key, number), None)
-    flight = engine.in_flight.get((run.key, number))
+    """The code no longer wants the activity: tell the executor, after the commit. One whose end is waited for stays."""
+    key = (run.key, number)
+    opened = run.activities.get(number) if run.activities else None
+    starved = engine.starved.pop(key, None)
+    flight = engine.in_flight.get(key)
+    if opened is not None:
+        if flight is not None and starved is None:
+            engine.turn_now.after_commit(engine.executor.cancel, *key)
+        else:
+            _stopped(engine, run, opened)
+        return
+    heartbeats.forget(engine, key)
     if flight is not None:
-        engine.turn_now.after_commit(stop, engine, (run.key, number), flight.attempt)
+        engine.turn_now.after_commit(stop, engine, key, flight.attempt)
+
+
+def _stopped(engine: Engine, run: LiveRun, opened: OpenActivity) -> None:
+    """An activity whose end is waited for, and of which nothing runs, has stopped; its code hears of it in the next turn."""
+    engine.turn_now.after_commit(engine.submit, Finished(run.key, opened.scheduled.activity_id, opened.attempt, None, _STOPPED))
 
 
 def recount(engine: Engine, run: LiveRun) -> None:
@@ -143,6 +276,27 @@ def recount(engine: Engine, run: LiveRun) -> None:
         if opened is None or opened.attempt != engine.in_flight[key].attempt or opened.next_attempt_at is not None:
             del engine.in_flight[key]
             engine.executor.cancel(*key)
+
+
+# --- neither beginning nor ending --------------------------------------------------------------------------------------
+
+
+def interrupted(engine: Engine, report: Interrupted) -> None:
+    """An attempt was lost to a KeyboardInterrupt: it stands as begun, and the next follows when its run is recovered."""
+    key = (report.run_key, report.activity_id)
+    flight = engine.in_flight.get(key)
+    if flight is None or flight.attempt != report.attempt:
+        return
+    del engine.in_flight[key]
+    run = engine.registry.by_key(report.run_key)
+    opened = run.activities.get(report.activity_id) if run is not None and run.activities else None
+    if run is None or opened is None:
+        return
+    if flight.details is not None:
+        opened.remember().details = flight.details.decode()
+    engine.queues.release(opened.scheduled.options.queue, key)
+    if opened.cancel_requested:
+        _stopped(engine, run, opened)
 
 
 def missing(engine: Engine, report: Missing) -> None:

@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from aionlab.core import events as e
 from aionlab.core.errors import InvalidOption, RunClosed, RunNotFound, StoreReadOnly
-from aionlab.core.ids import RunId, WorkflowId
+from aionlab.core.filters import Query
+from aionlab.core.ids import ChainId, RunId, WorkflowId
 from aionlab.core.names import check_name
 from aionlab.core.ports import Run
+from aionlab.core.status import Status
 
 from . import processes
 from .run import LiveRun
@@ -47,11 +50,49 @@ def any_run(engine: Engine, workflow_id: str, run_id: str | None = None) -> Run:
         return live.current_row()
     row = engine.store.run(WorkflowId(workflow_id), None if run_id is None else RunId(run_id))
     if row is None:
-        near = get_close_matches(workflow_id, [str(run.workflow_id) for run in engine.registry], n=2)
+        known = [*engine.registry, *engine.store.runs(Query(limit=_REMEMBERED))]
+        near = get_close_matches(workflow_id, dict.fromkeys(str(run.workflow_id) for run in known), n=2)
         raise RunNotFound(workflow_id, run_id, tuple(near))
     return row
 
 
+def meant(engine: Engine, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments of a verb, with the run a chain has gone on as in place of the chain. Raises RunNotFound."""
+    return tuple(newest(engine, arguments[0], each) if type(each) is ChainId else each for each in arguments)
+
+
+def newest(engine: Engine, workflow_id: str, run_id: str) -> RunId:
+    """The run that this one has gone on as by now; itself where it has not. Raises RunNotFound."""
+    row = any_run(engine, workflow_id, run_id)
+    if row.status is not Status.CONTINUED_AS_NEW:
+        return row.run_id
+    last = any_run(engine, workflow_id)
+    first = first_of(engine, last)
+    if first == run_id:
+        return last.run_id
+    while (after := next_run(engine, row)) is not None:
+        row = any_run(engine, workflow_id, after)
+    return row.run_id
+
+
+def first_of(engine: Engine, row: Run) -> RunId:
+    """The first run of the chain a run belongs to."""
+    live = engine.find(row.workflow_id, row.run_id)
+    started = live.started if live is not None else engine.store.run_history(row.key)[0].event
+    return started.origin.first_run_id or row.run_id if isinstance(started, e.WorkflowStarted) and started.origin is not None else row.run_id
+
+
+def next_run(engine: Engine, row: Run) -> RunId | None:
+    """The run that a run ended to go on as; None for any other."""
+    if row.status is not Status.CONTINUED_AS_NEW:
+        return None
+    live = engine.find(row.workflow_id, row.run_id)
+    ended = live.outcome if live is not None else engine.store.run_history(row.key)[-1].event
+    return ended.next_run_id if isinstance(ended, e.WorkflowContinuedAsNew) else None
+
+
+_REMEMBERED = 1000
+"""Newest runs, open or closed, whose ids are offered in place of one that is not known."""
 TEXT_LIMIT = 64 * 1024
 
 

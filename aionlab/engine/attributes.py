@@ -6,12 +6,13 @@ schema; what is recorded once has been checked.
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from aionlab.core import events as e
 from aionlab.core.attributes import check_attributes, check_registration
 from aionlab.core.errors import InvalidAttribute
 from aionlab.core.jsontext import dumps, loads
+from aionlab.core.values import values_for
 from aionlab.replay.process import Process
 
 from . import processes
@@ -39,6 +40,17 @@ def _stored(engine: Engine, process: Process, update: e.SearchAttributesUpdated)
     except Exception as error:  # decoding runs constructors of the user's
         raise InvalidAttribute(", ".join(loads(update.attributes)), f"its value cannot be made again: {type(error).__name__}: {error}") from error
     return e.SearchAttributesUpdated(e.Payload(dumps(check_attributes(values, engine.attribute_types))), update.by_code)
+
+
+def as_given(text: str | None) -> dict[str, Any] | None:
+    """The values of attributes that code gave with a child or a new run, recorded as text."""
+    if text is None:
+        return None
+    values: dict[str, Any] = _PLAIN.decode(e.Payload(text.encode()))
+    return values
+
+
+_PLAIN: Final = values_for(None)
 
 
 def register(engine: Engine, name: str, kind: str) -> None:

@@ -59,6 +59,21 @@ class Catalog:
             code = self._codes[workflow_type, version] = self._load(workflow_type, version)
         return code
 
+    def route(self, workflow_type: str, version: str, pinned: bool) -> None:
+        """New starts of the type get this version; a pinned route stays when a cell defines another."""
+        self._routes[workflow_type] = (version, pinned)
+        self._store.set_route(workflow_type, version, pinned)
+
+    def unload(self, workflow_type: str, version: str) -> None:
+        """Forget a version, here and in the store."""
+        self._codes.pop((workflow_type, version), None)
+        self._store.drop_package(workflow_type, version)
+
+    def pinned(self, workflow_type: str) -> bool:
+        """Whether the route of a type stays where it is when a cell defines another version."""
+        route = self._routes.get(workflow_type)
+        return route is not None and route[1]
+
     def routed(self, workflow_type: str) -> str | None:
         """The version new starts of a type get."""
         route = self._routes.get(workflow_type)

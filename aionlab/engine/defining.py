@@ -11,6 +11,7 @@ from aionlab.replay.process import Code
 
 from . import activities
 from .run import LiveRun
+from .schedules import recovery as schedules
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -25,6 +26,7 @@ def define(engine: Engine, code: Code, package: StoredPackage | None = None, rou
     for run in engine.registry:
         if run.row.workflow_type == code.workflow_type and (run.waits_for or _mended(run, code)):
             engine.bring_home(run)
+    schedules.wake(engine)
     others = Counter(run.row.version for run in engine.registry if run.row.workflow_type == code.workflow_type)
     del others[code.version]
     return sorted(others.items())
@@ -57,6 +59,7 @@ def retry_waiting(engine: Engine) -> int:
     waiting = [run for run in engine.registry if run.waits_for]
     for run in waiting:
         engine.bring_home(run)
+    schedules.wake(engine)
     return len(starved | {run.key for run in waiting})
 
 

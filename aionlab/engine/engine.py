@@ -14,21 +14,36 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from aionlab.core import events as e
-from aionlab.core.clock import Clock
+from aionlab.core.clock import Clock, Micros
 from aionlab.core.errors import AionError, StoreError, StoreUnavailable
 from aionlab.core.events import Recorded
-from aionlab.core.ids import Ids, RunId, WorkflowId
-from aionlab.core.ports import ActivityExecutor, EventStore, Finished, Listener
+from aionlab.core.ids import ChainId, Ids, RunId, WorkflowId
+from aionlab.core.ports import ActivityExecutor, EventStore, Finished, Listener, Missing
 from aionlab.core.status import Status
 
-from . import activities, attributes, failed_turns, processes, recovery, supervising
-from .activities import Flight
+from . import (
+    activities,
+    attributes,
+    children,
+    failed_turns,
+    heartbeats,
+    processes,
+    queues,
+    recovery,
+    signals,
+    supervising,
+    updates,
+)
+from .addressing import meant
 from .call import Call
 from .catalog import Catalog, Loader, NotRunnable
 from .collector import uncollected
 from .faults import Faults
+from .heartbeats import Flight, Heartbeats
 from .registry import Registry
 from .run import LiveRun, OpenActivity
+from .schedules import Book
+from .schedules import recovery as schedules
 from .supervision import SupervisionTree
 from .timers import Timers
 from .turn import Message, Turn
@@ -52,12 +67,15 @@ class Engine:
         self.attribute_types = dict(store.attribute_types())
         """Search attributes that are registered, name to type."""
         self.registry = Registry()
-        self.tree = SupervisionTree(clock.now())
+        self.tree = SupervisionTree(clock.now(), supervising.declared(store))
         self.timers = Timers()
         self.faults = Faults()
         self.listeners: list[Listener] = []
         self.in_flight: dict[tuple[int, int], Flight] = {}
         """(run key, activity id) → the attempt an executor is running."""
+        self.queues = queues.Queues(store)
+        self.heartbeats = Heartbeats()
+        self.beat = partial(heartbeats.beat, self)
         self.starved: dict[tuple[int, int], tuple[str, ...]] = {}
         """Attempts that wait for names to be defined in this kernel."""
         self.bar = ""
@@ -84,6 +102,8 @@ class Engine:
         """How many messages are taken in turns of their own, to find the one whose events the store will not have."""
         self.homeless: deque[LiveRun] = deque()
         """Runs to make resident in the next turn."""
+        self.posts: deque[tuple[LiveRun, e.SignalSent]] = deque()
+        """Signals that runs have sent and that wait for the next turn: this one is full, or the sender has come back from the log."""
         self.acts: deque[Callable[[], None]] = deque()
         """What commits have allowed and is not done yet; not empty between turns only when an interrupt cut one short."""
         self.outbox: deque[tuple[LiveRun, OpenActivity, int]] = deque()
@@ -93,6 +113,7 @@ class Engine:
         heads = store.heads()
         self.workflow_keys, self.run_keys = heads.workflow_key, heads.run_key
         """The last keys given."""
+        self.schedules = Book(heads.workflow_key)
         self.found = heads.run_key
         """Runs with keys up to this one were recorded before this engine."""
 
@@ -107,12 +128,21 @@ class Engine:
         assert self.now_turn is not None, "outside of a turn"
         return self.now_turn
 
+    def next_due(self) -> Micros | None:
+        """When the clock brings something next: a timer or a schedule's time. Schedules alone, which never end, do not carry a clock along
+        that goes on by itself."""
+        timer, time = self.timers.next_due(), self.schedules.next_due()
+        if time is None or (timer is not None and timer <= time):
+            return timer
+        now = self.clock.now()
+        return None if timer is None and self.clock.auto and self.clock.target <= now < time else time
+
     @property
     def idle(self) -> bool:
         """Whether nothing moves: no message, no running attempt, no run on its way, no timer due."""
-        due = self.timers.next_due()
+        due = self.next_due()
         return (
-            self.recovered and not self.again and not self.homeless and self.inbox.empty() and not self.in_flight
+            self.recovered and not self.again and not self.homeless and not self.posts and self.inbox.empty() and not self.in_flight
             and (due is None or due > self.clock.now()) and not self.clock.moving(due)
         )  # fmt: skip
 
@@ -120,9 +150,12 @@ class Engine:
         """How long a host may wait for a message before the next turn; None for as long as it takes."""
         if self.halted:
             return None if self.fenced else 0.25
-        if not self.recovered or self.again or self.homeless:
+        if not self.recovered or self.again or self.homeless or self.posts:
             return 0.0
-        due = self.timers.next_due()
+        due = self.next_due()
+        if self.heartbeats.waiting:
+            note = self.heartbeats.due()
+            due = note if due is None else min(due, note)
         if self.clock.virtual and not self.in_flight and self.clock.moving(due):
             return 0.0
         hint: float | None = None if due is None else self.clock.wait_hint(due)
@@ -147,13 +180,13 @@ class Engine:
             failed_turns.look(self, call)
         self.act()
         advanced = False
-        if not messages and not self.homeless and not self.in_flight and self.recovered:
-            advanced = self.clock.advance(self.timers.next_due())
+        if not messages and not self.homeless and not self.posts and not self.in_flight and self.recovered:
+            advanced = self.clock.advance(self.next_due())
         turn = self.now_turn = Turn(self.clock.now(), bool(self.listeners))
         try:
             self._carry_out(turn, messages)
             moved = advanced or bool(messages) or not turn.empty
-            if turn.batch.rows:
+            if turn.batch.rows or turn.batch.notes:
                 self._commit(turn)
         except StoreError as error:
             failed_turns.abandon(self, turn, error, messages)
@@ -181,11 +214,28 @@ class Engine:
             processes.come_home(self, self.homeless[0])
             self.homeless.popleft()
         self.timers.fire(self, turn.now)
+        schedules.fire(self)
+        if self.posts:
+            signals.forward_waiting(self)
+        if turn.affairs:
+            children.see_to(self)
         for message in messages:
             turn.at = message
             turn.begun += 1
             self._take(message)
+            if turn.affairs:
+                children.see_to(self)
         turn.at = None
+        if turn.closed and self.tree.permanent:
+            supervising.follow(self)
+        if turn.closed and self.heartbeats.noted:
+            for run in turn.closed:
+                for number in run.left:
+                    heartbeats.forget(self, (run.key, number))
+        if self.queues.busy:
+            queues.dispatch(self)
+        if self.heartbeats.waiting:
+            heartbeats.late(self)
 
     def _gather(self, wait: float | None) -> list[Message]:
         messages: list[Message] = []
@@ -214,13 +264,20 @@ class Engine:
             turn.taken.append((message, len(turn.batch.rows)))
             if isinstance(message, Finished):
                 activities.finished(self, message)
-            else:
+            elif isinstance(message, Missing):
                 activities.missing(self, message)
+            elif isinstance(message, heartbeats.Beaten):
+                heartbeats.heard(self, message)
+            else:
+                activities.interrupted(self, message)
         elif message.take():
             turn.taken.append((message, len(turn.batch.rows)))
             self.call = message
             try:
-                value = self.verbs[message.verb](self, *message.arguments)
+                arguments = message.arguments
+                if len(arguments) > 1 and ChainId in map(type, arguments):
+                    arguments = meant(self, arguments)
+                value = self.verbs[message.verb](self, *arguments)
             except (AionError, NotRunnable) as error:
                 turn.after_commit(message.fail, error)
             else:
@@ -275,8 +332,10 @@ class Engine:
                 act()
             except Exception:  # one act must not keep the others from callers whose events are committed
                 log.exception("what a commit allowed could not be done")
-        outbox, in_hand = self.outbox, activities.wanted
+        outbox, in_hand, in_flight = self.outbox, activities.wanted, self.in_flight
         while outbox:
+            if len(in_flight) >= activities.HAND_OVER:  # they come back for more when some have ended
+                break
             run, opened, attempt = outbox.popleft()
             if in_hand(run, opened, attempt):
                 activities.submit(self, run, opened, attempt)
@@ -345,20 +404,39 @@ class Engine:
                 answers = permitted
             self.record_answers(run, answers)
 
+    def turn_live(self, run: LiveRun, answers: list[e.Event]) -> None:
+        """Record the rest of a step that a fork or reset has cut in the middle."""
+        permitted = attributes.checked(self, run, answers)
+        if permitted:
+            self.record_answers(run, permitted)
+
     def record_answers(self, run: LiveRun, answers: list[e.Event]) -> None:
         """Record what a step asked for and see to it."""
-        turn = self.now_turn
+        turn, limited = self.now_turn, self.queues.limited
         assert turn is not None
         for answer in answers:
             kind = type(answer)
-            if kind is e.ActivityScheduled and run.status is Status.RUNNING and not run.waits_for:
-                turn.schedule(run, answer, self.tree.next_pid())  # type: ignore[arg-type]  # narrowed by `kind`, as below
+            if kind is e.ActivityScheduled:
+                options = answer.options  # type: ignore[union-attr]  # narrowed by `kind`, as below
+                if options.dedup_id is not None or options.schedule_to_close is not None or options.queue in limited:
+                    turn.record(run, answer)
+                    activities.admit(self, run, run.activities[answer.activity_id])  # type: ignore[index,union-attr]
+                    continue
+                if run.status is Status.RUNNING and not run.waits_for:
+                    turn.schedule(run, answer, self.tree.next_pid())  # type: ignore[arg-type]
+                    continue
+            if kind in children.ASKED:
+                children.ASKED[kind](self, run, answer)
                 continue
             turn.record(run, answer)
             if kind is e.TimerStarted:
                 self.timers.arm(run, answer.timer_id, answer.fire_at)  # type: ignore[union-attr]
             elif kind is e.ActivityCancelRequested:
                 activities.withdraw(self, run, answer.activity_id)  # type: ignore[union-attr]
+            elif kind is e.SignalSent:
+                turn.see_to(run, partial(signals.forward, self, run, answer))  # type: ignore[arg-type]
+            elif kind is e.UpdateCompleted:
+                updates.completed(self, run, answer)  # type: ignore[arg-type]
 
     # --- runs -----------------------------------------------------------------------------------------------------------
 

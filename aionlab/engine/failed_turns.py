@@ -21,16 +21,22 @@ from aionlab.core.errors import (
 )
 from aionlab.core.ports import Finished, Missing
 
-from . import activities, processes
+from . import activities, processes, waiting
 from .call import Call
 from .run import LiveRun
+from .schedules import Schedule
+from .schedules import recovery as schedules
 from .turn import Message, Turn
 
 if TYPE_CHECKING:
     from .engine import Engine
 
 
-LOOKING = frozenset({"entry", "history", "names", "now", "progress", "registry", "routed", "run", "runs", "stack", "store", "tree", "types", "unwait"})
+LOOKING = frozenset({
+    "details", "entry", "history", "names", "now", "progress", "recent", "registry", "routed", "run", "runs",
+    "schedule_describe", "schedule_history", "schedule_runs", "schedules", "stack", "store", "supervision", "supervisors",
+    "tree", "types", "unwait", "versions",
+})  # fmt: skip
 """Verbs that only read, and go on when another kernel has taken over."""
 
 
@@ -41,7 +47,11 @@ def abandon(engine: Engine, turn: Turn, error: Exception, messages: list[Message
     for run in turn.touched.values():
         processes.drop(engine, run)
     engine.lost |= turn.touched
+    for run in engine.registry:
+        if run.mail is not None and run.key not in engine.lost:
+            processes.post(engine, run)
     engine.timers.put_back(turn.fired)
+    engine.schedules.lost |= turn.schedules or {}
     if isinstance(error, StoreError) and not isinstance(error, IllegalEvent | BadBatch | SequenceConflict):
         engine.halted = engine.trouble = str(error) or type(error).__name__
         engine.fenced = engine.fenced or isinstance(error, Fenced)
@@ -74,7 +84,8 @@ def _blame(engine: Engine, turn: Turn, error: Exception) -> set[int]:
     fails by a defect of ours, or whose events the store will not have, is stuck."""
     calls = {place for place, (message, _) in enumerate(turn.taken) if isinstance(message, Call)}
     if isinstance(error, SequenceConflict):
-        keys = {run.recorder.key for run in turn.touched.values() if run.workflow_id == error.workflow_id}
+        touched: list[LiveRun | Schedule] = [*turn.touched.values(), *(turn.schedules or {}).values()]
+        keys = {run.recorder.key for run in touched if run.workflow_id == error.workflow_id}
         rows = turn.batch.rows
         ends = [start for _, start in turn.taken[1:]] + [len(rows)]
         return {place for place in calls if any(row[0] in keys for row in rows[turn.taken[place][1] : ends[place]])}
@@ -91,6 +102,9 @@ def _blame(engine: Engine, turn: Turn, error: Exception) -> set[int]:
     if at is None:
         engine.halted = f"{type(error).__name__}: {error}"
         return calls
+    if isinstance(at, Schedule):
+        at.stuck = error
+        return set()
     culprit = at if isinstance(at, LiveRun) else None if isinstance(at, Call) else engine.registry.by_key(at.run_key)
     if culprit is not None:
         culprit.stuck = error
@@ -105,7 +119,8 @@ def _blame(engine: Engine, turn: Turn, error: Exception) -> set[int]:
 def _landed(engine: Engine, turn: Turn) -> bool:
     """Whether the log shows a batch of unknown outcome; asks until the store answers or says that it cannot."""
     for workflow_key, expected in turn.batch.expected.items():
-        run = next(run for run in turn.touched.values() if run.recorder.key == workflow_key)
+        touched: list[LiveRun | Schedule] = [*turn.touched.values(), *(turn.schedules or {}).values()]
+        run = next(run for run in touched if run.recorder.key == workflow_key)
         for _ in range(3):
             try:
                 return engine.store.head(run.workflow_id) > expected
@@ -121,9 +136,7 @@ def _leave_waiting(engine: Engine, error: Exception) -> None:
         call.fail(error)
     engine.settlers.clear()
     for run in engine.registry:
-        waiters, run.waiters = run.waiters, None
-        for waiter in waiters or ():
-            waiter.fail(error)
+        waiting.fail(run, error)
 
 
 def bring_back(engine: Engine) -> bool:
@@ -139,17 +152,17 @@ def bring_back(engine: Engine) -> bool:
             run.recorder.head = engine.store.head(run.workflow_id)
             if history is not None:
                 activities.recount(engine, run)
+                waiting.serve(engine, run)
             if history == []:
                 engine.registry.remove(run)
-                waiters, run.waiters = run.waiters, None
-                for waiter in waiters or ():
-                    waiter.fail(RunNotFound(run.workflow_id, run.run_id))
+                waiting.fail(run, RunNotFound(run.workflow_id, run.run_id))
             elif run.closed:
                 processes.retire(engine, run)
             else:
                 engine.registry.insert(run)
                 engine.homeless.append(run)
             del engine.lost[run.key]
+        schedules.bring_back(engine)
     except StoreError as error:
         engine.halted = str(error) or type(error).__name__
         return False

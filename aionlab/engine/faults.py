@@ -15,11 +15,12 @@ class Faults:
     __slots__ = ("_armed", "passed")
 
     def __init__(self) -> None:
-        self._armed: dict[str, Callable[[], BaseException]] = {}
+        self._armed: dict[str, Callable[[], BaseException | None]] = {}
         self.passed: list[str] | None = None
         """Names of the points passed, once somebody sets it to a list."""
 
-    def arm(self, name: str, make: Callable[[], BaseException]) -> None:
+    def arm(self, name: str, make: Callable[[], BaseException | None]) -> None:
+        """`make` is called when the point is next passed, and gives the error; None lets it pass."""
         self._armed[name] = make
 
     def clear(self) -> None:
@@ -29,4 +30,6 @@ class Faults:
         if self.passed is not None:
             self.passed.append(name)
         if self._armed and name in self._armed:
-            raise self._armed.pop(name)()
+            error = self._armed.pop(name)()
+            if error is not None:
+                raise error

@@ -1,22 +1,28 @@
 """Looking: results, queries, histories and snapshots. Nothing here records."""
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from aionlab.core import events as e
-from aionlab.core.errors import NondeterminismError, QueryFailed, WorkflowNotFound
+from aionlab.core.clock import Micros
+from aionlab.core.durations import spell
+from aionlab.core.errors import NondeterminismError, PayloadSealed, QueryFailed, RunClosed, WorkflowNotFound
 from aionlab.core.events import Recorded
+from aionlab.core.filters import EVERY, NEWEST, STATUS, Condition, Field, Query
 from aionlab.core.names import check_name
 from aionlab.core.ports import Run
+from aionlab.core.running import HandlerInfo
 from aionlab.core.snapshots import Entry, Node, Progress
 from aionlab.core.status import Status
 from aionlab.replay.process import Process
 
-from . import processes
-from .addressing import any_run, open_run
+from . import processes, waiting
+from .addressing import any_run, newest, open_run
 from .call import Call
 from .catalog import NotRunnable
-from .run import LiveRun
+from .run import LiveRun, OpenActivity, OpenChild
+from .supervision import Branch, Restarting
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -24,10 +30,13 @@ if TYPE_CHECKING:
 Outcome = tuple[str, str, e.Event]
 """(workflow id, run id, terminal event)."""
 
+MODERATE = 2_000
+"""Events of a closed run that is replayed just to be looked at."""
 
-def result(engine: Engine, workflow_id: str, run_id: str | None = None) -> Outcome | object:
-    """The terminal event of the run, as soon as there is one. Raises RunNotFound."""
-    row = any_run(engine, workflow_id, run_id)
+
+def result(engine: Engine, workflow_id: str, run_id: str | None = None, follow: bool = False) -> Outcome | object:
+    """The terminal event of the run, as soon as there is one; with `follow` that of the last run it goes on as. Raises RunNotFound."""
+    row = any_run(engine, workflow_id, newest(engine, workflow_id, run_id) if follow and run_id is not None else run_id)
     run = engine.find(row.workflow_id, row.run_id)
     if run is None and not row.status.closed:
         run = open_run(engine, workflow_id, run_id)
@@ -37,9 +46,8 @@ def result(engine: Engine, workflow_id: str, run_id: str | None = None) -> Outco
         ended = next(r.event for r in reversed(engine.store.run_history(row.key)) if type(r.event) in e.TERMINAL)
         return row.workflow_id, row.run_id, ended
     assert engine.call is not None
-    if run.waiters is None:
-        run.waiters = []
-    run.waiters.append(engine.call)
+    engine.call.arguments = (row.workflow_id, row.run_id, follow)
+    waiting.wait_for_end(run, engine.call)
     return Call.LATER
 
 
@@ -59,10 +67,14 @@ def settle(engine: Engine) -> object:
     return Call.LATER
 
 
-def query(engine: Engine, workflow_id: str, name: str, payload: e.Payload, run_id: str | None = None) -> e.Payload | object:
-    """Ask a run's handler; a closed run is replayed for it. Raises RunNotFound, QueryFailed."""
+def query(
+    engine: Engine, workflow_id: str, name: str, payload: e.Payload, run_id: str | None = None, reject_if_closed: bool = False
+) -> e.Payload | object:
+    """Ask a run's handler; a closed run is replayed for it, unless `reject_if_closed`. Raises RunNotFound, QueryFailed, RunClosed."""
     name = check_name("query name", name)
     row = any_run(engine, workflow_id, run_id)
+    if reject_if_closed and row.status.closed:
+        raise RunClosed(row.workflow_id, row.run_id, row.status.value)
     run = engine.find(row.workflow_id, row.run_id)
     if run is not None and not run.closed:
         if run.process is None and not run.stuck:
@@ -74,17 +86,39 @@ def query(engine: Engine, workflow_id: str, name: str, payload: e.Payload, run_i
         raise QueryFailed(workflow_id, name, f"the run is not in memory: {run.stuck or run.waits_for}")
     if run is not None:
         return engine.put_off()
-    history = engine.store.run_history(row.key)
-    scratch = LiveRun(row, engine_recorder(row))
-    scratch.refold(history)
     try:
-        rebuilt = processes.rebuild(engine, scratch, history)
+        process = _as_it_ended(engine, row, engine.store.run_history(row.key))
     except (NotRunnable, WorkflowNotFound, NondeterminismError) as error:
         raise QueryFailed(workflow_id, name, f"the run is {row.status.value} and cannot be replayed: {error}") from error
     try:
-        return rebuilt.process.query(name, payload)
+        return process.query(name, payload)
     finally:
-        rebuilt.process.close()
+        process.close()
+
+
+def details(engine: Engine, workflow_id: str, run_id: str | None = None) -> str:
+    """What the run's code says of itself (`workflow.set_details`). A closed run of a moderate history is replayed for it."""
+    row = any_run(engine, workflow_id, run_id)
+    run = engine.find(row.workflow_id, row.run_id)
+    if run is not None:
+        return run.process.details if run.process is not None else ""
+    history = engine.store.run_history(row.key)
+    if not row.status.closed or len(history) > MODERATE:
+        return ""
+    try:
+        process = _as_it_ended(engine, row, history)
+    except (NotRunnable, WorkflowNotFound, NondeterminismError, PayloadSealed):
+        return ""
+    process.close()
+    return process.details
+
+
+def _as_it_ended(engine: Engine, row: Run, history: list[Recorded]) -> Process:
+    """The process of a closed run, brought by replay to where it ended; the caller closes it. Raises as `processes.rebuild`."""
+    history = processes.legible(engine, history)
+    scratch = LiveRun(row, engine_recorder(row))
+    scratch.refold(history)
+    return processes.rebuild(engine, scratch, history).process
 
 
 def _ask(engine: Engine, run: LiveRun, process: Process, name: str, payload: e.Payload) -> e.Payload:
@@ -113,8 +147,24 @@ def run_row(engine: Engine, workflow_id: str, run_id: str | None = None) -> Run:
     return any_run(engine, workflow_id, run_id)
 
 
-def runs(engine: Engine, **conditions: Any) -> list[Run]:
-    return engine.store.runs(**conditions)
+def runs(engine: Engine, query: Query = NEWEST, after: Run | None = None) -> list[Run]:
+    """A page of the runs the query asks for, behind `after` where it is given."""
+    return engine.store.runs(query, after)
+
+
+def schema(engine: Engine) -> tuple[dict[str, str], Micros]:
+    """What filters are read with: the types of the search attributes, and what time it is."""
+    types = engine.store.attribute_types() if engine.store.readonly else engine.attribute_types
+    return dict(types), engine.clock.now()
+
+
+def count(engine: Engine, condition: Condition = EVERY, group: Field | None = None) -> dict[Any, int]:
+    return engine.store.count(condition, group)
+
+
+def events(engine: Engine, keys: Iterable[int]) -> list[list[Recorded]]:
+    """The histories of the runs with these keys, in the order given."""
+    return [engine.store.run_history(key) for key in keys]
 
 
 def entry(engine: Engine, workflow_id: str, run_id: str | None = None) -> Entry | None:
@@ -140,12 +190,14 @@ def _residency(run: LiveRun) -> str:
     if run.process is not None:
         return "Resident"
     if run.stuck is not None:
-        return "Stuck"
+        return "Restarting" if isinstance(run.stuck, Restarting) else "Stuck"
     return "Waiting" if run.waits_for else "Suspended"
 
 
 def waits_for(engine: Engine, run: LiveRun) -> str:
     """What the run waits for, in words, with the source line where there is one."""
+    if isinstance(run.stuck, Restarting):
+        return f"its restart in {spell(run.stuck.due - engine.clock.now())}: the backoff of its supervisor"
     if run.stuck is not None:
         return str(run.stuck)
     if run.waits_for:
@@ -165,29 +217,29 @@ def waits_for(engine: Engine, run: LiveRun) -> str:
 
 
 def tree(engine: Engine) -> Node:
-    """The supervision tree as it stands; runs that are stuck hang where their processes would: under their type's supervisor (none
-    does while it is down), or under the root where there is none."""
-    now = engine.clock.now()
-    supervisors: list[Node] = []
+    """The supervision tree as it stands; runs that are stuck, or wait for their restart, hang where their processes would: under their
+    type's supervisor, or under the root where there is none."""
     stuck: dict[str, list[LiveRun]] = {}
     for run in engine.registry:
         if run.stuck is not None and run.process is None:
             stuck.setdefault(run.row.workflow_type, []).append(run)
-    for supervisor in engine.tree.supervisors.values():
-        held = stuck.pop(supervisor.name, [])
-        placed = [*supervisor.children.values(), *([] if supervisor.down else held)]
-        children = tuple(_workflow_node(engine, run) for run in placed)
-        supervisors.append(
-            Node(
-                supervisor.pid, "supervisor", supervisor.name, "Down" if supervisor.down else "Running", supervisor.count.recent(now),
-                supervisor.count.limit.intensity, supervisor.started_at, "", children, supervisor.count.limit.period,
-            )
-        )  # fmt: skip
-    supervisors += [_workflow_node(engine, run) for runs in stuck.values() for run in runs]
-    root = engine.tree.root
+    node = _supervisor_node(engine, engine.tree.root, stuck)
+    homeless = tuple(_workflow_node(engine, run) for runs in stuck.values() for run in runs)
+    state, detail = ("Halted", engine.halted) if engine.halted else ("Running", node.detail)
+    return node._replace(kind="root", name="lab", state=state, detail=detail, children=node.children + homeless, restart="")
+
+
+def _supervisor_node(engine: Engine, branch: Branch, stuck: dict[str, list[LiveRun]]) -> Node:
+    """A supervisor and what is under it; takes its own out of `stuck`."""
+    spec = branch.spec
+    if branch.branches is None:
+        runs = sorted([*branch.children.values(), *stuck.pop(branch.name, [])], key=lambda run: run.key)
+        children = tuple(_workflow_node(engine, run) for run in runs)
+    else:
+        children = tuple(_supervisor_node(engine, child, stuck) for child in branch.branches)
     return Node(
-        engine.tree.pid, "root", "lab", "Halted" if engine.halted else "Running", root.recent(now), root.limit.intensity, engine.tree.started_at,
-        engine.halted, tuple(supervisors), root.limit.period,
+        branch.pid, "supervisor", branch.name, "Down" if branch.down else "Running", branch.count.recent(engine.clock.now()), spec.intensity,
+        branch.started_at, spec.unusual, children, spec.period, str(spec.strategy), str(spec.restart),
     )  # fmt: skip
 
 
@@ -195,20 +247,38 @@ def _workflow_node(engine: Engine, run: LiveRun) -> Node:
     activities = tuple(
         Node(
             opened.pid, "activity", f"{opened.scheduled.activity_type}#{number}",
-            "Waiting for retry" if opened.next_attempt_at is not None else "Running", max(0, opened.attempt - 1),
-            max(0, opened.scheduled.options.retry.max_attempts - 1), run.row.started_at, f"attempt {opened.attempt}",
+            _activity_state(engine, run, number, opened), max(0, opened.attempt - 1),
+            max(0, opened.scheduled.options.retry.max_attempts - 1), run.row.started_at,
+            f"attempt {opened.attempt}" if opened.attempt else f"in queue {opened.scheduled.options.queue}",
         )
         for number, opened in (run.activities or {}).items()
     )  # fmt: skip
-    state = "Stuck" if run.stuck else str(run.status)
+    activities += tuple(_child_node(engine, opened) for opened in (run.children or {}).values())
+    state = str(run.status) if run.stuck is None else "Restarting" if isinstance(run.stuck, Restarting) else "Stuck"
     return Node(run.pid, "workflow", run.workflow_id, state, 0, 0, run.row.started_at, waits_for(engine, run), activities)
+
+
+def _activity_state(engine: Engine, run: LiveRun, number: int, opened: OpenActivity) -> str:
+    if opened.next_attempt_at is not None and opened.next_attempt_at > engine.clock.now():
+        return "Waiting for retry"
+    if not opened.begun:
+        return "Scheduled"
+    return "Waiting" if (run.key, number) in engine.starved else "Running"
+
+
+def _child_node(engine: Engine, opened: OpenChild) -> Node:
+    """A link to a child; its own node is under its type's supervisor."""
+    child = engine.find(opened.started.child_workflow_id)
+    if child is None:
+        return Node(0, "child", opened.started.child_workflow_id, "Unknown", 0, 0, engine.clock.now())
+    return Node(child.pid, "child", child.workflow_id, str(child.status), 0, 0, child.row.started_at, f"a {child.row.workflow_type}, child#{opened.started.child_id}")
 
 
 def progress(engine: Engine) -> Progress:
     """Where the lab as a whole stands."""
     open_runs = list(engine.registry)
     starved = {key for key, _ in engine.starved}
-    counts = engine.store.count("status")
+    counts = engine.store.count(group_by=STATUS)
     open_names = {Status.RUNNING.value, Status.PAUSED.value}
     elsewhere = engine.store.readonly or engine.fenced
     running, paused = (sum(run.status is status for run in open_runs) for status in (Status.RUNNING, Status.PAUSED))
@@ -216,8 +286,8 @@ def progress(engine: Engine) -> Progress:
         running, paused = counts.get(Status.RUNNING.value, 0), counts.get(Status.PAUSED.value, 0)
     return Progress(
         engine.clock.now(), "this kernel", elsewhere, running, paused, sum(n for name, n in counts.items() if name not in open_names),
-        sum(run.stuck is not None for run in open_runs), sum(bool(run.waits_for) or run.key in starved for run in open_runs), engine.turns, engine.commits, engine.events,
-        engine.timers.next_due(), engine.halted or engine.trouble,
+        sum(run.stuck is not None and not isinstance(run.stuck, Restarting) for run in open_runs), sum(bool(run.waits_for) or run.key in starved for run in open_runs), engine.turns, engine.commits, engine.events,
+        engine.next_due(), engine.halted or engine.trouble,
     )  # fmt: skip
 
 
@@ -226,7 +296,14 @@ def names(engine: Engine, workflow_id: str) -> tuple[tuple[str, ...], tuple[str,
     run = engine.find(workflow_id)
     if run is None or run.process is None:
         return (), ()
-    return run.process.signal_names, run.process.query_names
+    told = run.process.handlers
+    return tuple(h.name for h in told if h.kind == "signal"), tuple(h.name for h in told if h.kind == "query")
+
+
+def handlers(engine: Engine, workflow_id: str, run_id: str | None = None) -> tuple[HandlerInfo, ...]:
+    """The handlers an open run in memory has set, and the signals it has received without one."""
+    run = engine.find(workflow_id, run_id)
+    return () if run is None or run.process is None else tuple(run.process.handlers)
 
 
 def stack(engine: Engine, workflow_id: str, run_id: str | None = None) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from aionlab.replay.process import Code, Process
 from aionlab.replay.pythons import HERE, replays_here
 from aionlab.replay.rebuild import Rebuilt
 
-from . import activities
+from . import activities, waiting
 from .catalog import NotRunnable
 from .run import UNREADABLE, LiveRun, Recorder
 
@@ -65,6 +65,8 @@ def make_resident(engine: Engine, run: LiveRun, history: list[Recorded] | None =
     run.deferred = rebuilt.waiting or None
     run.pid = engine.tree.next_pid()
     engine.tree.place(run, turn.now)
+    if rebuilt.live:
+        engine.turn_live(run, list(rebuilt.live))
     engine.flush(run)
     return True
 
@@ -72,11 +74,19 @@ def make_resident(engine: Engine, run: LiveRun, history: list[Recorded] | None =
 def recall(engine: Engine, run: LiveRun) -> list[Recorded] | None:
     """Fold the run anew from the store, and its events; None when they cannot be read, and the run is stuck for it."""
     try:
-        history = engine.store.run_history(run.key)
+        history = legible(engine, engine.store.run_history(run.key))
         run.refold(history)
     except UNREADABLE as error:
         run.unreadable(error)
         return None
+    return history
+
+
+def legible(engine: Engine, history: list[Recorded]) -> list[Recorded]:
+    """The history, every payload of which can be read here. Raises PayloadSealed, naming the key that is missing."""
+    sealing = getattr(engine.store, "sealing", None)
+    if sealing is not None:
+        sealing.check(history)
     return history
 
 
@@ -110,6 +120,13 @@ def revive(engine: Engine, run: LiveRun, history: list[Recorded] | None) -> None
         run.waits_for = _barred(engine, run)
         activities.resume(engine, run)
         make_resident(engine, run, history)
+        post(engine, run)
+
+
+def post(engine: Engine, run: LiveRun) -> None:
+    """Send again, in the next turn, what the run has sent and nobody acknowledged."""
+    if run.mail is not None and run.mail.sends:
+        engine.posts.extend((run, sent) for sent in run.mail.sends.values())
 
 
 def _barred(engine: Engine, run: LiveRun) -> str:
@@ -142,9 +159,7 @@ def retire(engine: Engine, run: LiveRun) -> None:
     """A closed run leaves memory once its waiters are served."""
     drop(engine, run)
     engine.registry.remove(run)
-    waiters, run.waiters = run.waiters, None
-    for waiter in waiters or ():
-        waiter.answer((run.workflow_id, run.run_id, run.outcome))
+    waiting.over(engine, run)
     for number in run.left:
         key = (run.key, number)
         engine.starved.pop(key, None)

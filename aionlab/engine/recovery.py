@@ -10,6 +10,7 @@ from aionlab.core.ports import Run
 
 from . import processes
 from .run import UNREADABLE, LiveRun, Recorder
+from .schedules import recovery as schedules
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -31,6 +32,7 @@ def recover(engine: Engine) -> None:
         log.warning("a history cannot be read, so runs are recovered one by one: %s: %s", type(error).__name__, error)
         for row in sorted([*engine.store.active(), *engine.store.paused()], key=lambda row: row.key):
             _recover_one(engine, row, engine.store.head(row.workflow_id), None)
+    schedules.recover(engine)
     engine.recovered = True
 
 
@@ -43,7 +45,7 @@ def _recover_one(engine: Engine, row: Run, head: int, history: list[Recorded] | 
         history = processes.recall(engine, run)
     else:
         try:
-            run.refold(history)
+            run.refold(processes.legible(engine, history))
         except UNREADABLE as error:
             run.unreadable(error)
             history = None

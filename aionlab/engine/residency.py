@@ -44,7 +44,7 @@ def skip_to_next(engine: Engine) -> Micros | None:
     """Move a virtual clock to the next timer; None when there is none."""
     _virtual(engine)
     engine.timers.prune(engine)
-    due = engine.timers.next_due()
+    due = min((due for due in (engine.timers.next_due(), engine.schedules.next_due()) if due is not None), default=None)
     if due is not None:
         engine.clock.aim(due)
     return due

@@ -6,10 +6,11 @@ everything else: a path wired wrongly is loud.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from aionlab.core import events as e
-from aionlab.core.errors import AionError, RunNotFound
+from aionlab.core.errors import AionError, RunClosed, RunNotFound
 from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.names import check_name
 
@@ -110,10 +111,51 @@ def signal(
             return True
 
 
+FULL = 50_000
+"""Rows in a turn after which what open runs send waits for the next one: two runs that answer each other without end do not hold it."""
+
+
+def forward(engine: Engine, run: LiveRun, sent: e.SignalSent) -> None:
+    """Bring a signal that a run has sent to its target, and tell the sender what came of it, in one commit with the sending. The target knows
+    it by its key, so that doing this again after a crash changes nothing."""
+    if run.mail is None or sent.send_id not in run.mail.sends:
+        return
+    if len(engine.turn_now.batch.rows) > FULL and not run.closed:
+        engine.posts.append((run, sent))
+        return
+    told = _arrive(engine, sent)
+    if not run.closed:  # what it sent to itself may have ended it
+        engine.fact(run, told)
+    elif run.mail is not None:
+        run.mail.sends.pop(sent.send_id, None)
+
+
+def _arrive(engine: Engine, sent: e.SignalSent) -> e.SignalDelivered | e.SignalUndelivered:
+    try:
+        signal(engine, sent.target, sent.name, sent.payload, sent.target_run_id, sent.key)
+    except RunClosed as error:
+        return e.SignalUndelivered(sent.send_id, error.status, RunId(error.run_id))
+    except RunNotFound:
+        return e.SignalUndelivered(sent.send_id)
+    return e.SignalDelivered(sent.send_id)
+
+
+def forward_waiting(engine: Engine) -> None:
+    """What waits from turns before."""
+    posts, turn = engine.posts, engine.turn_now
+    for _ in range(len(posts)):
+        run, sent = posts.popleft()
+        turn.see_to(run, partial(forward, engine, run, sent))
+
+
 def _has_come(engine: Engine, workflow_id: str, run_id: str | None, key: str) -> bool:
     """Whether a closed run has had a signal with this key: its sender was cut off before the answer and asks again."""
     live = engine.find(workflow_id, run_id)
     if live is not None:
         return live.has_signal_key(key)
     row = any_run(engine, workflow_id, run_id)
-    return any(isinstance(r.event, e.SignalReceived) and r.event.idempotency_key == key for r in engine.store.run_history(row.key))
+    history = engine.store.run_history(row.key)
+    origin = getattr(history[0].event, "origin", None)
+    if origin is not None and key in origin.signal_keys:
+        return True
+    return any(isinstance(r.event, e.SignalReceived) and r.event.idempotency_key == key for r in history)

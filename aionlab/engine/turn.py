@@ -1,6 +1,7 @@
 """What one turn collects: the batch to commit, and what to do once it is committed."""
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -8,19 +9,22 @@ from aionlab.core import events as e
 from aionlab.core.clock import Micros
 from aionlab.core.codec import CODES, pack, unpack
 from aionlab.core.events import Recorded, is_fact
-from aionlab.core.ids import WorkflowId
-from aionlab.core.ports import Batch, Finished, Missing, RunChange, Timer
+from aionlab.core.ids import NO_RUN, WorkflowId
+from aionlab.core.ports import Batch, Finished, Interrupted, Missing, Run, RunChange, Timer
 
 from .call import Call
+from .heartbeats import Beaten
 from .run import LiveRun, OpenActivity
+from .schedules.schedule import Schedule
 
-Message = Call | Finished | Missing
+Message = Call | Finished | Missing | Interrupted | Beaten
 
 FLAGS = 1
 """Engine-behaviour flags in force."""
 _DELIVERED, _DEFERRED = FLAGS << 1, FLAGS << 1 | 1
 _STARTED = CODES["ActivityStarted"]
 _PLAIN = frozenset({e.ActivityScheduled, e.ActivityStarted, e.ActivityCompleted, e.ActivityFailed, e.ActivityTimedOut, e.SignalReceived,
+                    e.SignalSent, e.SignalDelivered, e.SignalUndelivered, e.UpdateAccepted, e.UpdateCompleted,
                     e.ActivityCancelRequested, e.ActivityCancelled})  # fmt: skip
 
 
@@ -28,7 +32,7 @@ class Turn:
     """Facts and answers in, one batch out. Nothing here is visible to anyone before `commit` has succeeded."""
 
     __slots__ = (
-        "after", "at", "batch", "begun", "begun_attempts", "closed", "ended_attempts", "fired", "heard", "now", "planned", "recorded", "taken", "touched",
+        "affairs", "after", "at", "batch", "begun", "begun_attempts", "closed", "ended_attempts", "fired", "heard", "keys", "now", "planned", "recorded", "schedules", "taken", "touched",
     )  # fmt: skip
 
     def __init__(self, now: Micros, heard: bool) -> None:
@@ -37,9 +41,14 @@ class Turn:
         """Whether anybody listens, so that envelopes are worth making."""
         self.batch = Batch()
         self.touched: dict[int, LiveRun] = {}
+        self.schedules: dict[int, Schedule] | None = None
+        """Schedules this turn records something for, by history key."""
+        self.affairs: deque[tuple[LiveRun, Callable[[], None] | None]] | None = None
+        """What a run's step has caused in other runs, to be seen to once the step is recorded whole; None: the run closed and has a parent
+        or children."""
         self.after: list[Callable[[], None]] = []
         """What to do after the commit, in order."""
-        self.at: Message | LiveRun | None = None
+        self.at: Message | LiveRun | Schedule | None = None
         """What is being worked on."""
         self.begun = 0
         """How many messages were begun."""
@@ -49,6 +58,8 @@ class Turn:
         """Entries taken off the timers' heap, to be put back when the commit failed."""
         self.planned: dict[WorkflowId, LiveRun] = {}
         """The newest run this turn starts, by workflow id."""
+        self.keys: dict[str, Run] | None = None
+        """Runs this turn starts with an idempotency key."""
         self.recorded: list[Recorded] = []
         self.closed: list[LiveRun] = []
         self.begun_attempts: list[tuple[LiveRun, OpenActivity, int]] = []
@@ -58,7 +69,7 @@ class Turn:
 
     def schedule(self, run: LiveRun, scheduled: e.ActivityScheduled, pid: int) -> None:
         """`record` of an activity and of its first attempt, which every step of most runs writes; only for a run that may dispatch."""
-        opened = OpenActivity(scheduled)
+        opened = OpenActivity(scheduled, self.now)
         opened.attempt, opened.pid = 1, pid
         number = scheduled.activity_id
         if run.activities is None:
@@ -80,7 +91,7 @@ class Turn:
 
     def record(self, run: LiveRun, event: e.Event, deferred: bool = False) -> None:
         """Put an event behind the run's history and fold it into the run."""
-        run.fold(event)
+        run.fold(event, self.now)
         recorder, batch, key = run.recorder, self.batch, run.row.key
         if key not in self.touched:
             self.touched[key] = run
@@ -108,15 +119,54 @@ class Turn:
                 batch.timers.append(Timer(run.key, number, fire_at))
             case e.TimerFired(timer_id=number) | e.TimerCancelled(timer_id=number):
                 batch.timers_ended.append((run.key, number))
-            case e.WorkflowStarted():
+            case e.WorkflowStarted() | e.WorkflowForked() | e.MemoUpdated():
                 pass
+            case e.WorkflowReopened(timers=timers):
+                assert run.status is not None
+                batch.timers += [Timer(run.key, number, fire_at) for number, fire_at in timers]
+                batch.changes.append(RunChange(run.key, run.status, None, run.attributes))
             case _:
                 assert run.status is not None
                 closed = type(event) in e.TERMINAL
-                batch.changes.append(RunChange(run.key, run.status, self.now if closed else None, run.attributes))
+                version = run.row.version if type(event) is e.VersionChanged else None
+                batch.changes.append(RunChange(run.key, run.status, self.now if closed else None, run.attributes, version))
                 if closed:
                     batch.runs_ended.append(run.key)
                     self.closed.append(run)
+                    if run.children is not None or (run.started is not None and run.started.parent_workflow_id is not None):
+                        self.see_to(run)
+
+    def see_to(self, run: LiveRun, act: Callable[[], None] | None = None) -> None:
+        """Put off what a step causes in other runs until all that the step itself records is recorded."""
+        if self.affairs is None:
+            self.affairs = deque()
+        self.affairs.append((run, act))
+
+    def enter(self, schedule: Schedule, event: e.Event) -> None:
+        """Put an event behind a schedule's history and fold it into the schedule."""
+        schedule.fold(event, self.now)
+        recorder = schedule.recorder
+        if self.schedules is None:
+            self.schedules = {}
+        self.schedules[recorder.key] = schedule
+        self.batch.expected.setdefault(recorder.key, recorder.head)
+        recorder.head = seq = recorder.head + 1
+        self.batch.rows.append((recorder.key, seq, 0, self.now, CODES[type(event).__name__], _DELIVERED, *pack(event)[1:]))
+        if self.heard:
+            self.recorded.append(Recorded(seq, self.now, recorder.workflow_id, NO_RUN, event, False, FLAGS))
+
+    def copy(self, run: LiveRun, recorded: Recorded) -> None:
+        """Put an event of another run, renumbered, behind the run's history as it was recorded; the caller folds it and keeps the projections."""
+        recorder, batch = run.recorder, self.batch
+        if run.key not in self.touched:
+            self.touched[run.key] = run
+            batch.expected.setdefault(recorder.key, recorder.head)
+        recorder.head = recorded.seq
+        code, ref, data, payload = pack(recorded.event)
+        flags = recorded.flags << 1 | recorded.deferred
+        batch.rows.append((recorder.key, recorded.seq, run.row.key, recorded.at, code, flags, ref, data, payload))
+        if self.heard:
+            self.recorded.append(recorded)
 
     def pending(self, run: LiveRun) -> list[Recorded]:
         """What this turn has recorded for the run so far."""

@@ -5,15 +5,21 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from aionlab.core.filters import Field
+from aionlab.core.filters.hints import completions
+from aionlab.replay.branches import END, LAST_FAILURE
+
 from .desk import split
 from .grammar import Slot
+from .schedules import ACTIONS
 from .verbs import VERBS, Verb, is_handle
 
 if TYPE_CHECKING:
     from .session import Session
 
 _LINE = re.compile(r"\s*(?:[\w.]+\s*=\s*)?(%{1,2})(\w+)\s(.*)$", re.DOTALL)
-_WORDS = {"clock": ("skip", "next", "auto"), "runs": ("status=", "type=", "version=")}
+_WHERE = re.compile(r"""--where(?:\s+|=)(["'])((?:(?!\1).)*)$""")
+_CLOCK = ("skip", "next", "auto")
 
 
 class Matcher:
@@ -57,6 +63,9 @@ class Matcher:
         return self._verb(entry, rest)
 
     def _verb(self, entry: Verb, rest: str) -> tuple[str, list[str]] | None:
+        where = _WHERE.search(rest)
+        if where is not None and entry.shape.option("where") is not None:
+            return self._filter(where[2])
         words = rest.split()
         fragment = words.pop() if words and not rest[-1].isspace() else ""
         if fragment.startswith("-"):
@@ -67,7 +76,13 @@ class Matcher:
         if option is not None and option.kind != "flag":
             if option.choices:
                 return _starting(fragment, option.choices)
+            if option.name == "at" and entry.name in ("fork", "rewind", "reset"):
+                return _starting(fragment, (LAST_FAILURE, END))
+            if option.name == "by" and entry.name == "count":
+                return _starting(fragment, self._ask("filter_words"))
             return _starting(fragment, self._ids()) if option.name == "id" and entry.name == "start" else None
+        if any(slot.kind == "filter" for slot in entry.shape.slots):
+            return self._filter(rest)
         given = _positional(entry, words)
         slot = _slot(entry, len(given))
         return None if slot is None else self._slot(entry, slot, given, fragment)
@@ -76,20 +91,41 @@ class Matcher:
         match slot.name:
             case "ID":
                 return _starting(fragment, [*self._ids(), *self._handles()])
+            case "NAME" if entry.name == "schedule":
+                return _starting(fragment, [*self._ask("schedule_names"), *ACTIONS])
+            case "WORKFLOW" if entry.name == "schedule" and given[0] in ACTIONS:
+                return _starting(fragment, self._ask("schedule_names") if len(given) == 1 else ())
             case "WORKFLOW" if "(" not in fragment:
                 return _starting(fragment, self._workflows())
+            case "SUPERVISOR":
+                return _starting(fragment, [*(spec.name for spec in self._ask("supervisors")), *self._workflows()])
             case "NAME" if entry.name == "signal":
                 return _starting(fragment, self._names("signal_names", given[0]))
             case "NAME" if entry.name == "query" and "(" not in fragment:
                 return _starting(fragment, self._names("query_names", given[0]))
+            case "NAME" if entry.name == "update" and "(" not in fragment:
+                return _starting(fragment, self._names("update_names", given[0]))
+            case "QUEUE":
+                return _starting(fragment, self._ask("queue_names"))
             case "VERB":
                 return _starting(fragment, VERBS)
             case "WHAT":
-                return _starting(fragment, ("on", "off") if given[-1:] == ["auto"] else _WORDS["clock"] if not given else ())
-            case "FIELD" if "=" not in fragment:
-                return _starting(fragment, _WORDS["runs"])
+                return _starting(fragment, ("on", "off") if given[-1:] == ["auto"] else _CLOCK if not given else ())
             case _:
                 return None
+
+    def _filter(self, text: str) -> tuple[str, list[str]]:
+        """The end of a filter: fields, words of the language, and texts that fields are known to have."""
+        return completions(text, dict(self._ask("search_attributes")), self._known)
+
+    def _known(self, field: Field) -> list[str]:
+        match field.name:
+            case "type" if not field.attribute:
+                return self._workflows()
+            case "id" if not field.attribute:
+                return self._ids()
+            case _:
+                return [str(text) for text in self._ask("known_texts", field)]
 
     def _ids(self) -> list[str]:
         return [str(found) for found in self._ask("ids")]
@@ -135,4 +171,4 @@ def _slot(entry: Verb, count: int) -> Slot | None:
     slots = entry.shape.slots
     if count < len(slots):
         return slots[count]
-    return slots[-1] if slots and slots[-1].kind in ("words", "pairs") else None
+    return slots[-1] if slots and slots[-1].kind == "words" else None

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 from .errors import LineError
 
 _OPTION = re.compile(r"--([A-Za-z][\w-]*)")
-_PAIR = re.compile(r"([A-Za-z_][\w.]*)=")
+_PAIR = re.compile(r"([A-Za-z_][\w.]*(?:#\d+)?|[#@]?\d+)=")
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _CLOSING = {")": "(", "]": "[", "}": "{"}
 
@@ -57,6 +57,8 @@ class Option:
     """A flag has no value, a pair is `field=value` and may be repeated, args are those of a call and may be left out."""
     metavar: str = "VALUE"
     choices: tuple[str, ...] = ()
+    instead: str = ""
+    """The slot that is left out when the option is given."""
 
     @property
     def usage(self) -> str:
@@ -70,14 +72,14 @@ class Slot:
 
     name: str
     """What people call it: ID, NAME, WORKFLOW, PID, …"""
-    kind: Literal["word", "call", "payload", "pairs", "words"] = "word"
-    """One word; a Python call; JSON or Python; any number of `field=value`; any number of words."""
+    kind: Literal["word", "call", "payload", "words", "filter"] = "word"
+    """One word; a Python call; JSON or Python; any number of words; a filter of runs."""
     needed: bool = True
 
     @property
     def usage(self) -> str:
-        text = {"word": self.name, "call": f"{self.name}[(ARGS)]", "payload": self.name, "pairs": f"{self.name}=VALUE …", "words": f"{self.name} …"}
-        return text[self.kind] if self.needed and self.kind not in ("pairs", "words") else f"[{text[self.kind]}]"
+        text = {"word": self.name, "call": f"{self.name}[(ARGS)]", "payload": self.name, "words": f"{self.name} …", "filter": self.name}
+        return text[self.kind] if self.needed and self.kind != "words" else f"[{text[self.kind]}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,6 @@ class Asked:
     """A line, read."""
 
     words: list[Word] = field(default_factory=list)
-    pairs: list[Pair] = field(default_factory=list)
     expression: str = ""
     """The call or payload as written, "" when there is none."""
     options: dict[str, list[Word | Pair]] = field(default_factory=dict)
@@ -154,13 +155,16 @@ def read(line: str, shape: Shape, body: str | None = None) -> Asked:
 
 def _check_slots(asked: Asked, shape: Shape) -> None:
     words = iter(asked.words)
+    left_out = {option.instead for option in shape.options if asked.has(option.name)}
     for slot in shape.slots:
+        if slot.name in left_out:
+            continue
         match slot.kind:
             case "word":
                 missing = next(words, None) is None
-            case "call" | "payload":
+            case "call" | "payload" | "filter":
                 missing = not asked.expression
-            case "pairs" | "words":
+            case "words":
                 missing = False
         if missing and slot.needed:
             raise LineError(f"%{shape.magic} needs {_article(slot.name)}: {shape.example or shape.usage}")
@@ -210,9 +214,7 @@ class _Reader:
                 self.asked.words.append(self._word())
             case "words":
                 self.asked.words.append(self._word())
-            case "pairs":
-                self.asked.pairs.append(self._pair(f"%{self.shape.magic}"))
-            case "call" | "payload":
+            case "call" | "payload" | "filter":
                 start = self.at
                 self.at = _expression_end(self.line, start)
                 piece = self.line[start : self.at].strip()
@@ -227,6 +229,8 @@ class _Reader:
             raise LineError(self._no_option(name, found.end()))
         self.at = found.end()
         values = self.asked.options.setdefault(name, [])
+        if option.instead:
+            self._leave_out(option)
         if option.kind == "flag":
             if self.line[self.at : self.at + 1] == "=":
                 raise LineError(f"--{name} takes no value")
@@ -255,6 +259,13 @@ class _Reader:
         if option.choices and isinstance(word, Text) and word.text.rstrip(";") not in option.choices:
             raise LineError(f"--{name} is {' or '.join(option.choices)}, not {word.text}")
         values.append(word)
+
+    def _leave_out(self, option: Option) -> None:
+        kept = [slot for slot in self.slots if slot.name != option.instead]
+        if len(kept) == len(self.slots) and len(self.asked.options[option.name]) == 0:
+            first = self.asked.words[0].text if self.asked.words else ""
+            raise LineError(f"--{option.name} stands for {_article(option.instead)}, and {first} is one; give one of them, --{option.name} first")
+        self.slots = kept
 
     def _no_option(self, name: str, end: int) -> str:
         near = nearest(name, [option.name for option in self.shape.options] + ["help"])
@@ -287,6 +298,18 @@ class _Reader:
         while self.at < len(self.line) and not self.line[self.at].isspace():
             self.at += 1
         return self.at
+
+
+def fields(text: str) -> list[Pair] | None:
+    """The text as `field=value field=value`, a word each; None when it is anything else."""
+    reader = _Reader(text, Shape(""))
+    pairs: list[Pair] = []
+    while reader._skip_blanks():
+        found = _PAIR.match(text, reader.at)
+        if found is None or text[found.end() : found.end() + 1] in ("", "=") or text[found.end()].isspace():
+            return None
+        pairs.append(reader._pair(""))
+    return pairs
 
 
 def _expression_end(line: str, start: int, stop_at_blank: bool = False) -> int:

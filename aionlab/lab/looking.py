@@ -1,6 +1,7 @@
-"""`%result`, `%runs`, `%events`, `%timeline`, `%tree`, `%registry`, `%versions`: looking at runs, changing nothing."""
+"""`%result`, `%runs`, `%events`, `%timeline`, `%tree`, `%supervision`, `%registry`: looking at runs, changing nothing."""
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from aionlab.core.durations import micros
@@ -8,9 +9,9 @@ from aionlab.views.eventlist import EventList
 
 from . import waiting
 from .errors import LineError
-from .grammar import Option, Slot
+from .grammar import Option, Slot, fields
 from .pages import Note
-from .verbs import ID, RUN, TIMEOUT, Request, verb
+from .verbs import ID, RUN, TIMEOUT, WHERE, Request, many, verb
 
 
 @verb("result", ID, options=(TIMEOUT, RUN), example="%result o-1 --timeout 10s")
@@ -20,13 +21,31 @@ def result(ask: Request) -> Any:
     return waiting.result(handle, seconds(ask, "timeout"), ask.session.notice)
 
 
-@verb("runs", Slot("FIELD", "pairs", needed=False), example="%runs status=Running type=order")
+@verb("runs", Slot("FILTER", "filter", needed=False), example="%runs status = 'Running' AND amount > 3 ORDER BY start_time DESC LIMIT 20")
 def runs(ask: Request) -> Any:
-    """The lab's runs, newest first.
+    """The runs a filter finds, newest first; with GROUP BY, how many of each kind.
 
-    Every field=value must hold: status, type, version, or a search attribute.
+    Fields are status, type, id, run_id, version, start_time, close_time, duration and the search attributes; tests are = != < <= > >= IN,
+    BETWEEN, STARTS_WITH, IS NULL, joined by AND, OR, NOT. `%runs status=Running customer=acme` is short for both being so.
     """
-    return ask.lab.runs(**dict(ask.names.pair(pair) for pair in ask.asked.pairs))
+    pairs = fields(ask.asked.expression)
+    if pairs:
+        return ask.lab.runs(**dict(ask.names.pair(pair) for pair in pairs))
+    if re.search(r"\bgroup\s+by\b", ask.asked.expression, re.IGNORECASE):
+        return ask.lab.count(ask.asked.expression)
+    return ask.lab.runs(ask.asked.expression)
+
+
+@verb(
+    "count", Slot("FILTER", "filter", needed=False), options=(Option("by", "a field: how many there are of each of its values", metavar="FIELD"),),
+    example="%count amount > 3 --by status",
+)
+def count(ask: Request) -> Any:
+    """How many runs a filter finds (see %runs -h)."""
+    pairs = fields(ask.asked.expression)
+    if pairs:
+        return ask.lab.count(group_by=ask.text("by"), **dict(ask.names.pair(pair) for pair in pairs))
+    return ask.lab.count(ask.asked.expression, ask.text("by"))
 
 
 @verb(
@@ -35,7 +54,7 @@ def runs(ask: Request) -> Any:
         Option("compact", "one line for each event (the default)", "flag"),
         Option("full", "every field of every event, as a frame", "flag"),
         Option("json", "the history as JSON text", "flag"),
-        RUN,
+        RUN, WHERE,
     ),
     example="%events o-1 --compact",
 )
@@ -47,6 +66,11 @@ def events(ask: Request) -> Any:
     chosen = [name for name in ("compact", "full", "json") if ask.asked.has(name)]
     if len(chosen) > 1:
         raise LineError(f"--{chosen[0]} and --{chosen[1]} are alternatives")
+    if ask.asked.has("where"):
+        found = many(ask)
+        if chosen == ["json"]:
+            raise LineError("--json is the history of one id")
+        return found.events(full=chosen == ["full"])
     handle, run_id = ask.handle(), ask.run_id()
     if chosen == ["json"]:
         from aionlab.app.history import History
@@ -70,16 +94,16 @@ def tree(ask: Request) -> Any:
     return ask.lab.tree()
 
 
+@verb("supervision")
+def supervision(ask: Request) -> Any:
+    """What supervisors decided when processes were lost: restarts, escalations, what was given up; `to_frame()` is the frame."""
+    return ask.lab.supervision()
+
+
 @verb("registry")
 def registry(ask: Request) -> Any:
     """The live runs by id: pid, status, whether they are in memory, mailbox."""
     return ask.lab.registry()
-
-
-@verb("versions", Slot("WORKFLOW"), example="%versions order")
-def versions(ask: Request) -> Any:
-    """The stored versions of a workflow's code, and which one new starts get."""
-    return ask.lab.versions(ask.names.text(ask.asked.words[0], "a workflow's name"))
 
 
 def seconds(ask: Request, option: str) -> float | None:

@@ -10,7 +10,7 @@ from traitlets import Bool, Enum, Float, Integer, Unicode
 
 from aionlab.core.errors import StoreReadOnly
 
-from . import clocks, control, desk, looking, messages, starting  # noqa: F401 - each enters its verbs into the table
+from . import branching, clocks, control, desk, looking, messages, queues, schedules, starting, versions  # noqa: F401 - each enters its verbs into the table
 from .errors import LineError, show_here
 from .grammar import read
 from .pages import Note

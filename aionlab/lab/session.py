@@ -21,6 +21,7 @@ from .automagic import PlainNames, TrailingQuestion
 from .completion import Matcher
 from .errors import LineError
 from .magics import AionMagics, perform
+from .progress import Screen
 from .verbs import VERBS, Verb
 from .waiting import Notice
 
@@ -65,6 +66,7 @@ class Session:
     def _adopt(self, lab: Lab) -> Lab:
         """Workflows of plain cells are captured when they are first started, from the cells this session remembers."""
         lab.library.ledger = self.ledger
+        lab.shows = Screen
         return lab
 
     def open(self, path: str | None = None, *, takeover: bool = False) -> Lab:

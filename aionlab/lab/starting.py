@@ -5,7 +5,7 @@ import inspect
 from typing import Any
 
 from aionlab.app.interrupts import Hold
-from aionlab.core.errors import RunNotFound
+from aionlab.engine.lifecycle.identity import CONFLICT, REUSE
 
 from . import cells, grammar, waiting
 from .errors import LineError
@@ -18,8 +18,13 @@ _START_OPTIONS = (
     Option("attr", "search attribute; may be repeated", "pair", metavar="FIELD=VALUE"),
     Option("key", "idempotency key: the same key starts once", metavar="KEY"),
     Option("deadline", "give the run this long: 2h, 7d", metavar="TIME"),
+    Option("start-delay", "let the code begin this much later: 30s, 1d", metavar="TIME"),
+    Option("signal", "a signal the code finds when it begins", "pair", metavar="NAME=PAYLOAD"),
+    Option("memo", "a note that %describe shows", metavar="TEXT"),
+    Option("id-reuse", "what to do where a closed run has --id", metavar="POLICY", choices=REUSE),
+    Option("id-conflict", "what to do where an open run has --id", metavar="POLICY", choices=CONFLICT),
     Option("version", "that version of the code instead of the routed one", metavar="VERSION"),
-    Option("attach", "use the run of --id if there is one", "flag"),
+    Option("attach", "use the run of --id if there is one, open or closed", "flag"),
     Option("restart", "terminate the open run of --id first", "flag"),
 )
 
@@ -63,7 +68,7 @@ def start(ask: Request) -> Any:
     """
     _check_options(ask)
     call = grammar.call(ask.asked.expression, "start")
-    return _start(ask, _resolve(ask, call.name), call)
+    return _start(ask, resolve(ask, call.name), call)
 
 
 def _check_options(ask: Request) -> None:
@@ -71,11 +76,15 @@ def _check_options(ask: Request) -> None:
     if ask.asked.has("attach") and ask.asked.has("restart"):
         raise LineError("--attach and --restart are alternatives")
     for option in ("attach", "restart"):
+        if ask.asked.has(option) and (ask.asked.has("id-reuse") or ask.asked.has("id-conflict")):
+            raise LineError(f"--{option} stands for policies of its own: leave it out, or --id-reuse and --id-conflict")
+    for option in ("attach", "restart", "id-reuse", "id-conflict"):
         if ask.asked.has(option) and not ask.asked.has("id"):
-            raise LineError(f"--{option} needs --id: %start order(42) --id o-1 --{option}")
+            shown = option if option in ("attach", "restart") else f"{option} use_existing"
+            raise LineError(f"--{option} needs --id: %start order(42) --id o-1 --{shown}")
 
 
-def _resolve(ask: Request, name: str) -> Any:
+def resolve(ask: Request, name: str) -> Any:
     """The workflow a name stands for: the notebook's, else the name itself for one that is stored in the lab."""
     first, *attributes = name.split(".")
     value = ask.names.get(first)
@@ -100,17 +109,16 @@ def _start(ask: Request, definition: Any, call: Call) -> Any:
         "version": ask.text("version"),
         "search_attributes": ask.pairs("attr"),
         "idempotency_key": ask.text("key"),
-        "deadline": _deadline(ask),
+        "deadline": duration(ask, "deadline"),
+        "start_delay": duration(ask, "start-delay"),
+        "signal": signal(ask),
+        "memo": ask.value("memo"),
+        "id_reuse": "use_existing" if ask.asked.has("attach") else ask.text("id-reuse"),
+        "id_conflict": "use_existing" if ask.asked.has("attach") else "terminate_existing" if ask.asked.has("restart") else ask.text("id-conflict"),
     }
-    clash = sorted(set(kwargs) & set(options) | set(kwargs) & {"memo"})
+    clash = sorted(set(kwargs) & set(options))
     if clash:
-        raise LineError(f"{clash[0]}= is an option of the start, not an argument; pass it by position, or use --{clash[0]}")
-    existing = _existing(ask, options["id"]) if ask.asked.has("attach") or ask.asked.has("restart") else None
-    if existing is not None and ask.asked.has("attach"):
-        ask.bind("as", existing)
-        return existing
-    if existing is not None and not existing.status.closed:
-        existing.terminate("restarted by %start --restart")
+        raise LineError(f"{clash[0]}= is an option of the start, not an argument; pass it by position, or use --{clash[0].replace('_', '-')}")
     with Hold() as hold:
         hold.wake = waiting.stop  # before the start is handed in the engine is asked for the code; that wait may be long
         try:
@@ -127,15 +135,19 @@ def _start(ask: Request, definition: Any, call: Call) -> Any:
         return handle
 
 
-def _existing(ask: Request, workflow_id: Any) -> Any:
-    try:
-        return ask.lab.get(workflow_id)
-    except RunNotFound:
-        return None
-
-
-def _deadline(ask: Request) -> Any:
-    word = ask.asked.word("deadline")
+def duration(ask: Request, option: str) -> Any:
+    """A length of time as it was written; seconds where that is a number."""
+    word = ask.asked.word(option)
     if isinstance(word, Text) and word.text.isdigit():
         return int(word.text)
-    return ask.value("deadline")
+    return ask.value(option)
+
+
+def signal(ask: Request) -> tuple[str, Any] | None:
+    """The signal that comes with something else, `--signal NAME=PAYLOAD`; None when it was not given."""
+    found = ask.pairs("signal")
+    if found is None:
+        return None
+    if len(found) > 1:
+        raise LineError("--signal is given once: the others can be sent with %signal")
+    return next(iter(found.items()))

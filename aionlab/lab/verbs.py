@@ -22,6 +22,9 @@ RUN = Option("run", "that run of the id instead of its newest", metavar="RUN_ID"
 REASON = Option("reason", "why, for the history: one word, or text in quotes", metavar="TEXT")
 TIMEOUT = Option("timeout", "stop waiting after this long: 10s, 2m", metavar="TIME")
 
+WHERE = Option("where", "every run that this filter finds, see %runs -h", metavar="FILTER", instead="ID")
+DRY_RUN = Option("dry-run", "with --where: only say what would be done", "flag")
+
 
 class Request:
     """One use of a verb: what was asked, the names it may use, and the session it is asked of."""
@@ -86,6 +89,18 @@ class Request:
         name = self.text(option)
         if name is not None and not name.isidentifier():
             raise LineError(f"--{option} {name}: not a variable name")
+
+
+def many(ask: Request) -> Any:
+    """The runs that `--where` finds; None when it was not given. Raises LineError for what makes sense with one run only."""
+    where = ask.text("where")
+    if where is None:
+        if ask.asked.has("dry-run"):
+            raise LineError(f"--dry-run goes with --where FILTER: %{ask.verb.name} --where \"status = 'Running'\" --dry-run")
+        return None
+    if ask.asked.has("run"):
+        raise LineError("--run names a run of one id; with --where, ask for run_id = '…'")
+    return ask.lab.runs(where)
 
 
 def is_handle(value: object) -> bool:
@@ -171,8 +186,8 @@ def help_page(name: str | None = None) -> Note:
 
 
 _GROUPS = (
-    ("starting", "Define and start"), ("messages", "Talk to a run"), ("control", "Steer it"), ("looking", "Look"), ("clocks", "Time"),
-    ("desk", "The lab itself"),
+    ("starting", "Define and start"), ("messages", "Talk to a run"), ("control", "Steer it"), ("branching", "Go on, or go back"), ("looking", "Look"), ("clocks", "Time"), ("queues", "Queues"), ("schedules", "By the clock"),
+    ("versions", "Versions of code"), ("desk", "The lab itself"),
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from .errors import NotSettled
 if TYPE_CHECKING:
     from aionlab.app.handle import Handle
     from aionlab.app.lab import Lab
+    from aionlab.app.updates import Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class Notice:
     say: Callable[[str], None]
 
 
-def result(handle: Handle, timeout: float | None, notice: Notice) -> Any:
-    """The result of a run. Raises ResultTimeout after `timeout` seconds, or the run's outcome."""
+def result(handle: Handle | Update, timeout: float | None, notice: Notice) -> Any:
+    """The result of a run or an update. Raises ResultTimeout after `timeout` seconds, or the run's outcome."""
     quiet = notice.after if notice.after > 0 and (timeout is None or timeout > notice.after) else None
     try:
         if quiet is None:

@@ -119,7 +119,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._children: list[asyncio.Task[Any]] | None = None
         self._generators: list[Any] | None = None
         self._refusals = 0
-        self.closing = False
+        self.closing: bool | Callable[[], bool] = False
+        """Whether the run is being dropped; the function says whether the time for it is over."""
         self.main: WorkflowTask | None = None
 
     # --- what asyncio and libraries ask of a loop -----------------------------------------------------------------------
@@ -194,7 +195,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         return True
 
     def is_closed(self) -> bool:
-        return self.closing
+        return bool(self.closing)
 
     def get_debug(self) -> bool:
         return False
@@ -237,6 +238,10 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     def _timer_cancelled(self, timer: DurableTimer) -> None:
         raise NotImplementedError
 
+    def _lingers(self) -> bool:
+        """Whether the loop runs to quiescence although the main task is done."""
+        return False
+
     # --- running --------------------------------------------------------------------------------------------------------
 
     def next_order(self) -> int:
@@ -266,7 +271,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                         self._stopped()
                     except BaseException as error:  # noqa: BLE001 - as in Handle._run
                         self.call_exception_handler({"exception": error, "handle": handle})
-                if ready and main is not None and main.done():
+                if ready and main is not None and main.done() and not self._lingers():
                     ready.clear()
         finally:
             ready.clear()
@@ -281,7 +286,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         to end is left behind, at the latest when its time is over (`late`)."""
         if self.closing:
             return
-        self.closing = True
+        self.closing = late or True
         tasks: list[asyncio.Task[Any]] = [*([self.main] if self.main is not None else []), *(self._children or [])]
         self._children = None
         generators, self._generators = self._generators, None
@@ -304,7 +309,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """While closing: refuse, but not for ever. Code that catches everything and asks again is let through to its next await, where
         `close` gives it up as leaked; what it asked for goes nowhere."""
         self._refusals += 1
-        if self._refusals <= _PATIENCE:
+        if self._refusals <= _PATIENCE and (self.closing is True or not self.closing()):  # type: ignore[operator]  # a function while closing
             raise RunDropped
 
     def _generator_began(self, generator: Any) -> None:

@@ -16,6 +16,7 @@ from aionlab.core.errors import NondeterminismError
 from aionlab.core.events import Recorded, is_answer, is_fact
 
 from .divergence import advice, describe, difference
+from .leases import counting
 from .process import Process
 
 
@@ -32,6 +33,8 @@ class Rebuilt(NamedTuple):
     waiting: deque[Recorded]
     """Deferred facts to deliver live, in order."""
     warnings: list[ArgumentsDiffer]
+    live: Sequence[e.Event] = ()
+    """What the code asked for in a step that a fork or reset cut in the middle, to be recorded now."""
 
 
 def rebuild(make: Callable[[bool], Process], history: Sequence[Recorded]) -> Rebuilt:
@@ -42,7 +45,7 @@ def rebuild(make: Callable[[bool], Process], history: Sequence[Recorded]) -> Reb
     process = make(False)
     process.replaying = True
     try:
-        waiting, warnings = _replay(process, history)
+        waiting, warnings, live = _replay(process, history)
     except NondeterminismError:
         process.close()
         traced = make(True)
@@ -56,13 +59,22 @@ def rebuild(make: Callable[[bool], Process], history: Sequence[Recorded]) -> Reb
         process.close()
         raise
     process.replaying = False
-    return Rebuilt(process, waiting, warnings)
+    return Rebuilt(process, waiting, warnings, live)
 
 
-def _replay(process: Process, history: Sequence[Recorded]) -> tuple[deque[Recorded], list[ArgumentsDiffer]]:
+def _replay(process: Process, history: Sequence[Recorded]) -> tuple[deque[Recorded], list[ArgumentsDiffer], list[e.Event]]:
     waiting: deque[Recorded] = deque()
+    live: list[e.Event] | None = None
     warnings: list[ArgumentsDiffer] = []
+    kinds = {type(recorded.event) for recorded in history}
+    cut_short = (e.WorkflowForked in kinds or e.WorkflowReopened in kinds) and _cut_short(history)
+    if e.WorkflowReopened in kinds:
+        history = [r for r in counting(history) if not (isinstance(r.event, e.WorkflowReopened) and r.event.rest)]
     steps = [recorded for recorded in history if is_fact(recorded.event) or is_answer(recorded.event)]
+    if e.PatchMarked in kinds:
+        process.marked(frozenset([recorded.event.patch_id for recorded in steps if type(recorded.event) is e.PatchMarked]))
+    if cut_short:
+        live = []
     at, count = 0, len(steps)
     while at < count:
         recorded = steps[at]
@@ -76,7 +88,7 @@ def _replay(process: Process, history: Sequence[Recorded]) -> tuple[deque[Record
                 _deliver(process, waiting.popleft(), (), warnings)
             while end < count and not is_fact(steps[end].event):
                 end += 1
-            taken = _deliver(process, recorded, steps[at:end], warnings)
+            taken = _deliver(process, recorded, steps[at:end], warnings, live if end == count else None)
             at += taken
             if at < end:
                 _unasked(process, steps[at])
@@ -86,13 +98,33 @@ def _replay(process: Process, history: Sequence[Recorded]) -> tuple[deque[Record
             while at < end:
                 if not waiting:
                     _unasked(process, steps[at])
-                at += _deliver(process, waiting.popleft(), steps[at:end], warnings)
-    return waiting, warnings
+                at += _deliver(process, waiting.popleft(), steps[at:end], warnings, live if end == count else None)
+    return waiting, warnings, live or []
 
 
-def _deliver(process: Process, fact: Recorded, answers: Sequence[Recorded], warnings: list[ArgumentsDiffer]) -> int:
-    """One step against its recorded answers; how many of them it took."""
+def _cut_short(history: Sequence[Recorded]) -> bool:
+    """Whether the last step may lack some of its answers: it was cut by a fork, or ended the run before it was reopened, and no other has
+    followed yet."""
+    for recorded in reversed(history):
+        if isinstance(recorded.event, e.WorkflowForked):
+            return True
+        if isinstance(recorded.event, e.WorkflowReopened):
+            return recorded.event.rest
+        if is_fact(recorded.event) or is_answer(recorded.event):
+            return False
+    return False
+
+
+def _deliver(
+    process: Process, fact: Recorded, answers: Sequence[Recorded], warnings: list[ArgumentsDiffer], live: list[e.Event] | None = None
+) -> int:
+    """One step against its recorded answers; how many of them it took. With `live` they may be cut short, and it takes the rest."""
+    if live is not None and not answers:
+        process.replaying = False
     asked = process.deliver(fact.event, fact.at)
+    if len(asked) > len(answers) and live is not None:
+        live += asked[len(answers) :]
+        del asked[len(answers) :]
     if len(asked) > len(answers):
         for index, (request, recorded) in enumerate(zip(asked, answers, strict=False)):
             _compare(process, index, recorded, request, warnings)
@@ -110,6 +142,8 @@ def _compare(process: Process, index: int, recorded: Recorded, asked: e.Event, w
     differs = difference(recorded.event, asked)
     if differs == "command":
         raise _diverged(process, recorded.seq, describe(recorded.event), describe(asked), index, advice(recorded.event, asked))
+    if type(recorded.event) is e.ChildWorkflowStarted:
+        process.child_recorded(recorded.event)
     if differs == "arguments" and not _stored_so(process, recorded.event, asked):
         warnings.append(ArgumentsDiffer(recorded.seq, recorded.event, asked))
 

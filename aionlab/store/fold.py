@@ -14,7 +14,7 @@ from aionlab.core import status
 from aionlab.core.codec import pack
 from aionlab.core.errors import BadBatch
 from aionlab.core.events import Recorded
-from aionlab.core.ids import RunId, WorkflowId
+from aionlab.core.ids import NO_RUN, RunId, WorkflowId
 from aionlab.core.jsontext import loads
 from aionlab.core.ports import Batch, EventStore, Row, Run, RunChange, Timer
 
@@ -38,6 +38,8 @@ def begin(key: int, workflow_key: int, recorded: Recorded) -> Run:
         started_at=recorded.at,
         parent_run_id=event.parent_run_id,
         idempotency_key=event.idempotency_key,
+        parent_id=event.parent_workflow_id,
+        schedule_id=None if event.scheduled is None else event.scheduled.schedule_id,
     )
 
 
@@ -47,6 +49,8 @@ def follow(run: Run, recorded: Recorded) -> Run:
     Raises IllegalEvent when the status table does not allow the event.
     """
     now = status.after(run.status, recorded.event)
+    if isinstance(recorded.event, e.VersionChanged):
+        return replace(run, version=recorded.event.new)
     if isinstance(recorded.event, e.SearchAttributesUpdated):
         return replace(run, attributes=_merged(run.attributes, recorded.event.attributes))
     if now is run.status:
@@ -71,6 +75,8 @@ def timers_of(key: int, events: Iterable[Recorded]) -> list[Timer]:
                 live[timer_id] = Timer(key, timer_id, fire_at)
             case e.TimerFired(timer_id=timer_id) | e.TimerCancelled(timer_id=timer_id):
                 live.pop(timer_id, None)
+            case e.WorkflowReopened(timers=timers):
+                live = {timer_id: Timer(key, timer_id, fire_at) for timer_id, fire_at in timers}
             case event if type(event) in e.TERMINAL:
                 live.clear()
             case _:
@@ -95,6 +101,9 @@ def batch_of(store: EventStore, workflow_id: WorkflowId, events: Sequence[Record
     next_run = heads.run_key + 1
     for recorded in events:
         name = recorded.run_id
+        if name == NO_RUN:
+            batch.rows.append(row_of(key, 0, recorded))
+            continue
         if name not in before:
             before[name] = known = store.run(workflow_id, name)
             if known is None:
@@ -110,7 +119,7 @@ def batch_of(store: EventStore, workflow_id: WorkflowId, events: Sequence[Record
         if before[name] is None:
             batch.runs.append(run)
         elif run is not before[name]:
-            batch.changes.append(RunChange(run.key, run.status, run.closed_at, run.attributes))
+            batch.changes.append(RunChange(run.key, run.status, run.closed_at, run.attributes, run.version))
     return batch
 
 
@@ -126,6 +135,8 @@ def _timers(batch: Batch, run_key: int, event: e.Event) -> None:
             batch.timers.append(Timer(run_key, timer_id, fire_at))
         case e.TimerFired(timer_id=timer_id) | e.TimerCancelled(timer_id=timer_id):
             batch.timers_ended.append((run_key, timer_id))
+        case e.WorkflowReopened(timers=timers):
+            batch.timers += [Timer(run_key, timer_id, fire_at) for timer_id, fire_at in timers]
         case _ if type(event) in e.TERMINAL:
             batch.runs_ended.append(run_key)
         case _:

@@ -13,17 +13,17 @@ from aionlab.core.clock import Micros
 from aionlab.core.codec import unpack
 from aionlab.core.errors import SequenceConflict
 from aionlab.core.events import Recorded
-from aionlab.core.ids import RunId, WorkflowId
+from aionlab.core.ids import NO_RUN, RunId, WorkflowId
 from aionlab.core.ports import Batch, Run
 
 from .bulk import Bulk
+from .sealing import Sealing
 from .visibility import OPEN, Visibility, run_from
 
 LOW = (1 << 32) - 1
 _REMEMBERED = 100_000
 _COLUMNS = "event.id & 4294967295, event.at, event.code, event.flags, event.ref, event.data, event.payload"
 _PAGE = 256
-_OPEN_RUN = Visibility._RUN.replace("FROM run ", "FROM run INDEXED BY run_open ")
 
 insert_events = Bulk(
     """INSERT INTO event SELECT column1 << 32 | column2, column3, column4, column5, column6, column7, column8, column9
@@ -42,6 +42,8 @@ class Histories(Visibility):
     """Reading the log."""
 
     _heads: dict[int, int]
+    sealing: Sealing | None = None
+    """What payloads pass through, in labs that have codecs."""
 
     def head(self, workflow_id: WorkflowId) -> int:
         key = self.workflow_key(workflow_id)
@@ -60,7 +62,9 @@ class Histories(Visibility):
         )
         if not rows:
             return []
-        names: dict[int, RunId] = dict(self._rows("SELECT key, run_id FROM run WHERE workflow = ?", (key,)))
+        if self.sealing is not None:
+            rows = self.sealing.unsealed(rows)
+        names: dict[int, RunId] = {0: NO_RUN, **dict(self._rows("SELECT key, run_id FROM run WHERE workflow = ?", (key,)))}
         return [recorded(row, workflow_id, names[row[7]]) for row in rows]
 
     def run_history(self, run_key: int) -> list[Recorded]:
@@ -76,14 +80,17 @@ class Histories(Visibility):
             f"SELECT {_COLUMNS} FROM event WHERE id BETWEEN ? AND ? AND run = ? ORDER BY id",
             (workflow << 32 | first, workflow << 32 | LOW, run_key),
         )
+        if self.sealing is not None:
+            rows = self.sealing.unsealed(rows)
         return [recorded(row, workflow_id, run_id) for row in rows]
 
     def open_histories(self) -> Iterator[tuple[Run, int, list[Recorded]]]:
         after = 0
+        open_run = self._RUN.replace("FROM run ", "FROM run INDEXED BY run_open ")
         while True:
             with self._lock:
                 page = self._rows(
-                    f"SELECT {_OPEN_RUN} WHERE run.status IN {OPEN} AND run.key > ? ORDER BY run.key LIMIT {_PAGE}", (after,)
+                    f"SELECT {open_run} WHERE run.status IN {OPEN} AND run.key > ? ORDER BY run.key LIMIT {_PAGE}", (after,)
                 )
                 if not page:
                     return
@@ -95,6 +102,8 @@ class Histories(Visibility):
                     (after, last),
                 )
                 heads = self._heads_of([run[1] for run in page])
+            if self.sealing is not None:
+                rows = self.sealing.unsealed(rows)
             histories: dict[int, list[Any]] = {run[0]: [] for run in page}
             for row in rows:
                 histories[row[7]].append(row)

@@ -13,7 +13,8 @@ from aionlab.core.ports import EventStore, Run, Timer
 from .fold import run_of, timers_of
 
 END_OF_TIME = Micros((1 << 63) - 1)
-_COMPARED = ("workflow_type", "version", "status", "started_at", "closed_at", "attributes", "parent_run_id", "idempotency_key")
+_COMPARED = ("workflow_type", "version", "status", "started_at", "closed_at", "attributes", "parent_run_id", "idempotency_key", "parent_id",
+             "schedule_id")  # fmt: skip
 
 
 def findings(store: EventStore) -> Iterator[str]:

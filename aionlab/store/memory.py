@@ -6,8 +6,7 @@ on the same events.
 from __future__ import annotations
 
 from bisect import insort
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from threading import RLock
 from typing import Any
@@ -16,13 +15,13 @@ from aionlab.core.clock import Micros
 from aionlab.core.codec import unpack
 from aionlab.core.errors import BadBatch, Fenced, SequenceConflict, StoreReadOnly
 from aionlab.core.events import Recorded
-from aionlab.core.ids import RunId, WorkflowId
-from aionlab.core.ports import Batch, Heads, Row, Run, StoredPackage, Timer
+from aionlab.core.filters import EVERY, NEWEST, Condition, Field, Query, groups, selected
+from aionlab.core.ids import NO_RUN, RunId, WorkflowId
+from aionlab.core.ports import Batch, Forgotten, Heads, Row, Run, StoredPackage, Timer
 from aionlab.core.status import Status
 
 from .checks import check, check_sequence
 from .fold import batch_of
-from .matching import group_of, matches
 
 
 class MemoryStore:
@@ -45,6 +44,7 @@ class MemoryStore:
         self._routes: dict[str, tuple[str, bool]] = {}
         self._attributes: dict[str, str] = {}
         self._meta: dict[str, str] = {}
+        self._forgotten: list[Forgotten] = []
 
     # --- writing ---------------------------------------------------------------------------------------------------------
 
@@ -116,14 +116,42 @@ class MemoryStore:
             max([self._heads.run_key, *(run.key for run in batch.runs)]),
             Micros(batch.rows[-1][3]) if batch.rows else self._heads.last_at,
         )
-        for key, now, closed_at, attributes in batch.changes:
-            self._runs[key] = replace(self._runs[key], status=now, closed_at=closed_at, attributes=attributes)
+        for key, now, closed_at, attributes, version in batch.changes:
+            run = self._runs[key]
+            self._runs[key] = replace(run, status=now, closed_at=closed_at, attributes=attributes, version=version or run.version)
         for timer in batch.timers:
             self._timers.setdefault(timer.run_key, {})[timer.timer_id] = timer
         for run_key, timer_id in batch.timers_ended:
             self._timers.get(run_key, {}).pop(timer_id, None)
         for run_key in batch.runs_ended:
             self._timers.pop(run_key, None)
+        for name, value in batch.notes:
+            if value is None:
+                self._meta.pop(name, None)
+            else:
+                self._meta[name] = value
+
+    def forget(self, workflow_id: WorkflowId, at: Micros, reason: str | None = None) -> Forgotten | None:
+        with self._lock:
+            self._may_write()
+            key = self._keys.get(workflow_id)
+            if key is None:
+                return None
+            runs = [self._runs[run] for run in self._chains[key]]
+            if not all(run.status.closed for run in runs):
+                raise BadBatch(f"{workflow_id} has an open run")
+            note = Forgotten(workflow_id, at, len(runs), len(self._rows[key]), reason)
+            for run in runs:
+                del self._runs[run.key]
+                self._timers.pop(run.key, None)
+                if run.idempotency_key is not None:
+                    del self._by_idempotency_key[run.idempotency_key]
+            del self._ids[key], self._keys[workflow_id], self._rows[key], self._chains[key]
+            self._forgotten.append(note)
+            return note
+
+    def forgotten(self) -> list[Forgotten]:
+        return list(self._forgotten)
 
     # --- history ---------------------------------------------------------------------------------------------------------
 
@@ -156,14 +184,15 @@ class MemoryStore:
         for run in self._listed(lambda run: not run.status.closed):
             yield run, len(self._rows[run.workflow_key]), self.run_history(run.key)
 
-    def ids(self) -> list[WorkflowId]:
+    def ids(self, prefix: str = "") -> list[WorkflowId]:
         with self._lock:
-            return [self._ids[key] for key in sorted(self._ids)]
+            return [self._ids[key] for key in sorted(self._ids) if self._ids[key].startswith(prefix)]
 
     def _recorded(self, row: Row) -> Recorded:
         key, seq, run_key, at, code, flags, ref, data, payload = row
         event = unpack(code, ref, data, payload)
-        return Recorded(seq, Micros(at), self._ids[key], self._runs[run_key].run_id, event, bool(flags & 1), flags >> 1)
+        run_id = self._runs[run_key].run_id if run_key else NO_RUN
+        return Recorded(seq, Micros(at), self._ids[key], run_id, event, bool(flags & 1), flags >> 1)
 
     # --- runs and timers -------------------------------------------------------------------------------------------------
 
@@ -193,31 +222,13 @@ class MemoryStore:
             due = [timer for timers in self._timers.values() for timer in timers.values() if timer.fire_at <= as_of]
         return sorted(due, key=lambda timer: (timer.fire_at, timer.run_key, timer.timer_id))
 
-    def runs(
-        self,
-        *,
-        status: Status | None = None,
-        workflow_type: str | None = None,
-        attributes: Mapping[str, Any] | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-    ) -> list[Run]:
-        found = self._listed(
-            lambda run: (
-                (status is None or run.status is status)
-                and (workflow_type is None or run.workflow_type == workflow_type)
-                and (not attributes or matches(run.attributes, attributes))
-            )
-        )
-        found.reverse()
-        return found[offset:] if limit is None else found[offset : offset + limit]
-
-    def count(self, group_by: str | None = None) -> dict[str, int]:
+    def runs(self, query: Query = NEWEST, after: Run | None = None) -> list[Run]:
         with self._lock:
-            if group_by is None:
-                return {"": len(self._runs)}
-            group = group_of(group_by)
-            return dict(Counter(str(getattr(run, group)) for run in self._runs.values()))
+            return selected(self._runs.values(), query, after)
+
+    def count(self, condition: Condition = EVERY, group_by: Field | None = None) -> dict[Any, int]:
+        with self._lock:
+            return groups(self._runs.values(), condition, group_by)
 
     def _find(self, workflow_key: int, run_id: RunId | None) -> Run | None:
         for key in reversed(self._chains.get(workflow_key, ())):
@@ -243,6 +254,10 @@ class MemoryStore:
 
     def packages(self, workflow_type: str | None = None) -> list[StoredPackage]:
         return [p for p in self._packages.values() if workflow_type is None or p.workflow_type == workflow_type]
+
+    def drop_package(self, workflow_type: str, version: str) -> None:
+        self._may_write()
+        self._packages.pop((workflow_type, version), None)
 
     def set_route(self, workflow_type: str, version: str, pinned: bool = False) -> None:
         self._may_write()

@@ -32,6 +32,9 @@ class Packages(Connected):
             for row in self._rows(f"{_PACKAGE} WHERE ?1 IS NULL OR workflow_type = ?1 ORDER BY rowid", (workflow_type,))
         ]
 
+    def drop_package(self, workflow_type: str, version: str) -> None:
+        self._write("DELETE FROM package WHERE workflow_type = ? AND version = ?", workflow_type, version)
+
     def set_route(self, workflow_type: str, version: str, pinned: bool = False) -> None:
         self._write("INSERT OR REPLACE INTO route VALUES (?, ?, ?)", workflow_type, version, int(pinned))
 

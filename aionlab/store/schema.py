@@ -49,7 +49,21 @@ def _version_1(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1,)
+_VERSION_2 = (
+    "CREATE INDEX run_started ON run (started_at)",
+    "ALTER TABLE run ADD COLUMN parent_id TEXT",
+    "ALTER TABLE run ADD COLUMN schedule_id TEXT",
+    "CREATE INDEX run_parent ON run (parent_id) WHERE parent_id IS NOT NULL",
+    "CREATE INDEX run_schedule ON run (schedule_id) WHERE schedule_id IS NOT NULL",
+)
+
+
+def _version_2(db: sqlite3.Connection) -> None:
+    for statement in _VERSION_2:
+        db.execute(statement)
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2)
 """Step n leads from schema version n to n + 1. A step that reshapes a table imports `sqlite_utils` and uses its `transform`; the
 import stays inside the step, since it takes half a second where pandas is installed."""
 

@@ -14,9 +14,10 @@ from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from aionlab.core.codecs import Codecs
 from aionlab.core.errors import NotOurDatabase, SequenceConflict, StoreError
 from aionlab.core.events import Recorded
-from aionlab.core.ids import WorkflowId
+from aionlab.core.ids import SCHEDULES, WorkflowId
 from aionlab.core.ports import Batch
 
 from . import visibility
@@ -25,10 +26,13 @@ from .checks import check, check_sequence
 from .connection import MEMORY, Opened, Synchronous, connect
 from .faults import FOREIGN, translated
 from .fold import batch_of
-from .history import Histories, insert_events
+from .forgetting import Forgetting
+from .history import insert_events
 from .integrity import findings, folded
 from .lease import Lease, Owner
 from .packages import Packages
+from .schema import version
+from .sealing import KEY, Sealing
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -39,7 +43,7 @@ _BUSY_FOR = 1 << 16
 _PAGES_A_COMMIT = 16
 
 
-class SqliteStore(Histories, Packages):
+class SqliteStore(Forgetting, Packages):
     """An EventStore in a file, or in memory for ":memory:"."""
 
     def __init__(self, path: str, opened: Opened, lease: Lease | None = None) -> None:
@@ -48,6 +52,8 @@ class SqliteStore(Histories, Packages):
         self._heads = {}
         self._written = 0
         self._plain_rows = most(opened.db, 9)
+        if self.readonly and version(opened.db) < 2:
+            self._RUN = self._RUN_1
 
     @classmethod
     def open(
@@ -90,6 +96,8 @@ class SqliteStore(Histories, Packages):
                 store.epoch = lease.claim(store._db, None if on_claim is None else partial(on_claim, store))
             elif not store.readonly:
                 ((store.epoch,),) = store._rows("SELECT epoch FROM owner WHERE one = 1")
+            if store.meta(KEY) is not None:
+                store.sealing = Sealing(Codecs())  # reads what needs no key; whoever has keys puts them here
         except BaseException as error:
             store._shut()
             if isinstance(error, FOREIGN):
@@ -101,9 +109,11 @@ class SqliteStore(Histories, Packages):
 
     def commit(self, batch: Batch) -> None:
         self._may_write()
+        if self.sealing is not None:
+            batch = self.sealing.sealed(batch)
         with self._lock:
             heads = check(batch)
-            plain = not (batch.workflows or batch.runs or batch.changes or batch.timers or batch.timers_ended or batch.runs_ended)
+            plain = not (batch.workflows or batch.runs or batch.changes or batch.timers or batch.timers_ended or batch.runs_ended or batch.notes)
             if plain and len(batch.rows) <= self._plain_rows and not self._db.in_transaction:
                 self._commit_rows(batch)
             else:
@@ -122,7 +132,7 @@ class SqliteStore(Histories, Packages):
                     raise SequenceConflict(workflow_id, expected_seq, found)
                 if events:
                     batch = batch_of(self, workflow_id, events, expected_seq)
-                    self._apply(batch)
+                    self._apply(batch if self.sealing is None else self.sealing.sealed(batch))
             if events:
                 self._remember({batch.rows[-1][0]: batch.rows[-1][1]})
                 self._grow(len(batch.rows))
@@ -198,7 +208,7 @@ class SqliteStore(Histories, Packages):
         return int(epoch)
 
     def digest(self) -> str:
-        """A hash of the open runs and their events, which is all that is ever replayed unasked."""
+        """A hash of the open runs, the schedules and their events, which is all that ever acts unasked."""
         hashed = blake2b(digest_size=16)
         for row in self._rows(
             """SELECT run.key, workflow.id, run.run_id, run.workflow_type, run.version, run.status, run.first_seq FROM run
@@ -210,6 +220,13 @@ class SqliteStore(Histories, Packages):
                 """SELECT event.id, run.key, at, code, flags, ref, data, payload FROM run CROSS JOIN event ON
                 event.id BETWEEN run.workflow << 32 | run.first_seq AND run.workflow << 32 | 4294967295 AND event.run = run.key
                 WHERE run.status IN ('Running', 'Paused') ORDER BY run.key, event.id"""
+            ):
+                hashed.update(repr(row).encode())
+            for row in self._db.execute(
+                """SELECT workflow.id, event.id, at, code, flags, ref, data, payload FROM workflow CROSS JOIN event ON
+                event.id BETWEEN workflow.key << 32 AND workflow.key << 32 | 4294967295
+                WHERE workflow.id >= ? AND workflow.id < ? ORDER BY event.id""",
+                (SCHEDULES, SCHEDULES[:-1] + "0"),
             ):
                 hashed.update(repr(row).encode())
         return hashed.hexdigest()
@@ -233,7 +250,11 @@ class SqliteStore(Histories, Packages):
     def reader(self) -> SqliteStore:
         """A connection of its own that only reads, for views; close it when done. In memory there is one connection: this
         store."""
-        return self if self.path == MEMORY else SqliteStore.open(self.path, readonly=True)
+        if self.path == MEMORY:
+            return self
+        reading = SqliteStore.open(self.path, readonly=True)
+        reading.sealing = self.sealing
+        return reading
 
     @property
     def database(self) -> sqlite_utils.Database:

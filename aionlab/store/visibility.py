@@ -9,6 +9,7 @@ from typing import Any
 from aionlab.core.clock import Micros
 from aionlab.core.errors import BadBatch
 from aionlab.core.events import Recorded
+from aionlab.core.filters import EVERY, NEWEST, Condition, Field, Query
 from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.jsontext import dumps, loads
 from aionlab.core.ports import NO_ATTRIBUTES, Batch, Heads, Run, Timer
@@ -17,12 +18,12 @@ from aionlab.core.status import Status
 from .bulk import Bulk
 from .connection import Connected
 from .fold import timers_of
-from .matching import group_of, items
+from .selecting import Selection, counting
 
 OPEN = "('Running', 'Paused')"
 
 _insert_workflows = Bulk("INSERT INTO workflow SELECT * FROM (VALUES {rows}) LIMIT ?", 2)
-_insert_runs = Bulk("INSERT INTO run SELECT * FROM (VALUES {rows}) LIMIT ?", 13)
+_insert_runs = Bulk("INSERT INTO run SELECT * FROM (VALUES {rows}) LIMIT ?", 15)
 _change_runs = Bulk(
     """UPDATE run SET status = column2, closed_at = column3, attributes = column4 FROM (SELECT * FROM (VALUES {rows}) LIMIT ?)
     WHERE run.key = column1""",
@@ -40,7 +41,10 @@ class Visibility(Connected):
     """Reading what is listed."""
 
     _RUN = """run.key, run.workflow, workflow.id, run.run_id, run.workflow_type, run.version, run.status, run.started_at, run.closed_at,
-        run.attributes, run.parent_run_id, run.idempotency_key, run.request FROM run JOIN workflow ON workflow.key = run.workflow"""
+        run.attributes, run.parent_run_id, run.idempotency_key, run.request, run.parent_id, run.schedule_id FROM run JOIN workflow ON workflow.key = run.workflow"""
+
+    _RUN_1 = _RUN.replace("run.parent_id, run.schedule_id", "NULL, NULL")
+    """In a file of schema 1, which is only ever read."""
 
     def heads(self) -> Heads:
         ((workflow, run, last_at),) = self._rows(
@@ -53,8 +57,11 @@ class Visibility(Connected):
         found = self._rows("SELECT key FROM workflow WHERE id = ?", (workflow_id,))
         return found[0][0] if found else None
 
-    def ids(self) -> list[WorkflowId]:
-        return [row[0] for row in self._rows("SELECT id FROM workflow ORDER BY key")]
+    def ids(self, prefix: str = "") -> list[WorkflowId]:
+        if not prefix:
+            return [row[0] for row in self._rows("SELECT id FROM workflow ORDER BY key")]
+        last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        return [row[0] for row in self._rows("SELECT id FROM workflow WHERE id >= ? AND id < ? ORDER BY key", (prefix, last))]
 
     def run(self, workflow_id: WorkflowId, run_id: RunId | None = None) -> Run | None:
         if run_id is None:
@@ -79,42 +86,15 @@ class Visibility(Connected):
             for row in self._rows("SELECT run, id, fire_at FROM timer WHERE fire_at <= ? ORDER BY fire_at, run, id", (as_of,))
         ]
 
-    def runs(
-        self,
-        *,
-        status: Status | None = None,
-        workflow_type: str | None = None,
-        attributes: Mapping[str, Any] | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-    ) -> list[Run]:
-        text, newest = f"SELECT {self._RUN}", "run.key"
-        values: list[Any] = []
-        conditions = [(name, item) for name, value in (attributes or {}).items() for item in items(value)]
-        for n, condition in enumerate(conditions):
-            # The first one leads: its index holds runs by key, so a page of the newest needs no more than that page.
-            if n == 0:
-                text = text.replace(
-                    "FROM run", "FROM attribute AS a0 CROSS JOIN run ON run.key = a0.run AND a0.name = ? AND a0.value = ?"
-                )
-                newest = "a0.run"
-            else:
-                text += f" JOIN attribute AS a{n} ON a{n}.run = run.key AND a{n}.name = ? AND a{n}.value = ?"
-            values += condition
-        wanted: list[str] = []
-        for column, value in (("status", status and status.value), ("workflow_type", workflow_type)):
-            if value is not None:
-                wanted.append(f"run.{column} = ?")
-                values.append(value)
-        if wanted:
-            text += f" WHERE {' AND '.join(wanted)}"
-        return self._runs(f"{text} ORDER BY {newest} DESC LIMIT ? OFFSET ?", [*values, -1 if limit is None else limit, offset])
+    def runs(self, query: Query = NEWEST, after: Run | None = None) -> list[Run]:
+        selection = Selection(query, after)
+        text = f"SELECT {selection.source(self._RUN)}{selection.where}{selection.order}{selection.limit}"
+        return self._runs(text, selection.values)
 
-    def count(self, group_by: str | None = None) -> dict[str, int]:
-        if group_by is None:
-            return {"": self._rows("SELECT count(*) FROM run")[0][0]}
-        group = group_of(group_by)
-        return dict(self._rows(f"SELECT {group}, count(*) FROM run GROUP BY {group}"))
+    def count(self, condition: Condition = EVERY, group_by: Field | None = None) -> dict[Any, int]:
+        text, values = counting(condition, group_by)
+        rows = self._rows(text, values)
+        return {"": rows[0][0]} if group_by is None else dict(rows)
 
     def _runs(self, text: str, values: Any = ()) -> list[Run]:
         return [run_from(row) for row in self._rows(text, values)]
@@ -125,7 +105,7 @@ class Visibility(Connected):
 
 
 def run_from(row: Any) -> Run:
-    key, workflow, workflow_id, run_id, kind, version, status, started, closed, attributes, parent, idempotency_key, request = row
+    key, workflow, workflow_id, run_id, kind, version, status, started, closed, attributes, previous, idempotency_key, request, *more = row
     shown = NO_ATTRIBUTES if attributes is None else loads(attributes)
     return Run(
         key,
@@ -138,9 +118,10 @@ def run_from(row: Any) -> Run:
         started,
         closed,
         shown,
-        parent,
+        previous,
         idempotency_key,
         request,
+        *more,
     )
 
 
@@ -154,12 +135,19 @@ def write(db: sqlite3.Connection, batch: Batch) -> None:
         _add_attributes(db, [(run.key, run.attributes) for run in batch.runs if run.attributes])
     if batch.changes:
         change(db, [(c.key, c.status, c.closed_at, c.attributes) for c in batch.changes])
+        for moved in [c for c in batch.changes if c.version is not None]:
+            db.execute("UPDATE run SET version = ? WHERE key = ?", (moved.version, moved.key))
     if batch.timers:
         _insert_timers(db, batch.timers)
     if batch.timers_ended:
         _delete_timers(db, batch.timers_ended)
     if batch.runs_ended:
         _delete_timers_of(db, [(key,) for key in batch.runs_ended])
+    for key, value in batch.notes:
+        if value is None:
+            db.execute("DELETE FROM meta WHERE key = ?", (key,))
+        else:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
 
 def write_workflows(db: sqlite3.Connection, batch: Batch) -> None:
@@ -196,6 +184,8 @@ def _row(run: Run, first_seq: int) -> tuple[Any, ...]:
         _text(run.attributes),
         run.parent_run_id,
         run.idempotency_key,
+        run.parent_id,
+        run.schedule_id,
     )
 
 
@@ -204,9 +194,13 @@ def _text(attributes: Mapping[str, Any]) -> str | None:
 
 
 def _add_attributes(db: sqlite3.Connection, attributes: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
-    rows = [(name, item, key) for key, pairs in attributes for name, value in pairs.items() for item in items(value)]
+    rows = [(name, item, key) for key, pairs in attributes for name, value in pairs.items() for item in _items(value)]
     if rows:
         _insert_attributes(db, rows)
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def rebuild(db: sqlite3.Connection, run: Run, fold: Run, events: list[Recorded]) -> bool:

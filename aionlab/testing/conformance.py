@@ -14,23 +14,28 @@ folder.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from random import Random
+from typing import Any, ClassVar
 
 import pytest
 
 from aionlab.core import events as e
 from aionlab.core.clock import Micros
 from aionlab.core.codec import pack
-from aionlab.core.errors import BadBatch, IllegalEvent, InvalidOption, SequenceConflict, StoreError
+from aionlab.core.errors import BadBatch, IllegalEvent, SequenceConflict, StoreError
 from aionlab.core.events import ActivityOptions, Event, Payload, Recorded
 from aionlab.core.failure import Failure
+from aionlab.core.filters import STATUS, Query, field_named, groups, parse, selected
+from aionlab.core.filters.conditions import Compare, Field, both
 from aionlab.core.ids import RunId, WorkflowId
-from aionlab.core.ports import Batch, EventStore, Heads, Row, Run, RunChange, StoredPackage, Timer
+from aionlab.core.ports import Batch, EventStore, Forgotten, Heads, Row, Run, RunChange, StoredPackage, Timer
 from aionlab.core.retry import RetryPolicy
 from aionlab.core.status import Status
+
+from . import queries
 
 W = WorkflowId("order-42")
 R1, R2 = RunId("0190-run-1"), RunId("0190-run-2")
@@ -82,6 +87,20 @@ def history(*events: Event, after: int = 0, run_id: RunId = R1, workflow_id: Wor
     return [Recorded(seq, Micros(seq * 1000), workflow_id, run_id, event) for seq, event in enumerate(events, after + 1)]
 
 
+def asked(text: str, **schema: str) -> Query:
+    """A query, read at time 0 with these search attributes registered."""
+    return parse(text, schema, Micros(0))
+
+
+def having(wanted: Mapping[str, Any]) -> Query:
+    """The runs with these search attributes, whatever their types: a list for each of its items."""
+    return Query(both(*(Compare(Field(name, attribute=True), "=", item) for name, value in wanted.items() for item in _items(value))))
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def row(workflow: int, seq: int, run: int, event: Event, data: bytes | None = None) -> Row:
     code, ref, packed_data, payload = pack(event)
     return (workflow, seq, run, seq * 1000, code, 2, ref, data or packed_data, payload)
@@ -105,6 +124,8 @@ class EventStoreConformance:
     durable: ClassVar[bool] = False
     races: ClassVar[int] = 8
     """How often two threads race."""
+    queries: ClassVar[int] = 100
+    """How many queries are made up for each seed."""
 
     def make_store(self, path: Path) -> EventStore:
         raise NotImplementedError("return the store to test, kept in the folder `path`")
@@ -145,7 +166,7 @@ class EventStoreConformance:
         ]
         assert singles == [None] * len(singles)
         assert store.count() == {"": 0}
-        assert store.count("status") == {}
+        assert store.count(group_by=STATUS) == {}
         assert store.heads() == Heads(0, 0, Micros(0))
 
     def test_a_suffix_begins_where_it_is_asked_to(self, store: EventStore) -> None:
@@ -276,9 +297,9 @@ class EventStoreConformance:
             store.append(name, history(started("other"), end, workflow_id=name), 0)
         assert [run.workflow_id for run in store.active()] == ["active", "resumed"]
         assert [run.workflow_id for run in store.paused()] == ["paused"]
-        assert [run.workflow_id for run in store.runs(status=Status.TERMINATED)] == ["closed-3"]
+        assert [run.workflow_id for run in store.runs(asked("status = 'Terminated'"))] == ["closed-3"]
         assert store.count() == {"": 8}
-        assert store.count("status") == {
+        assert store.count(group_by=STATUS) == {
             "Running": 2,
             "Paused": 1,
             "Completed": 1,
@@ -287,10 +308,8 @@ class EventStoreConformance:
             "Terminated": 1,
             "TimedOut": 1,
         }
-        assert store.count("workflow_type") == {"order": 3, "other": 5}
-        assert store.count("version") == {"v1": 8}
-        with pytest.raises(InvalidOption):
-            store.count("run_id; --")
+        assert store.count(group_by=field_named("type", {})) == {"order": 3, "other": 5}
+        assert store.count(group_by=field_named("version", {})) == {"v1": 8}
 
     def test_runs_are_listed_newest_first_a_page_at_a_time(self, store: EventStore) -> None:
         names = [WorkflowId(f"w{n}") for n in range(7)]
@@ -298,10 +317,10 @@ class EventStoreConformance:
             store.append(name, history(started("even" if n % 2 == 0 else "odd"), workflow_id=name), 0)
         listed = [run.workflow_id for run in store.runs()]
         assert listed == names[::-1]
-        assert [run.workflow_id for run in store.runs(limit=2, offset=3)] == listed[3:5]
-        assert [run.workflow_id for run in store.runs(offset=5)] == listed[5:]
-        assert [run.workflow_id for run in store.runs(workflow_type="odd", status=Status.RUNNING, limit=2)] == ["w5", "w3"]
-        assert store.runs(limit=0) == []
+        assert [run.workflow_id for run in store.runs(asked("LIMIT 2"), store.runs()[2])] == listed[3:5]
+        assert [run.workflow_id for run in store.runs(after=store.runs()[4])] == listed[5:]
+        assert [run.workflow_id for run in store.runs(asked("type = 'odd' AND status = 'Running' LIMIT 2"))] == ["w5", "w3"]
+        assert store.runs(asked("LIMIT 0")) == []
 
     def test_attributes_are_there_with_the_start_and_follow_updates(self, store: EventStore) -> None:
         update = e.SearchAttributesUpdated
@@ -312,15 +331,53 @@ class EventStoreConformance:
         assert run is not None
         assert run.attributes == {"customer": "ann", "total": 0.1, "tags": ["a", "b"], "vip": True, "gone": 1}
         for wanted in ({"customer": "ann"}, {"total": 0.1}, {"tags": "b"}, {"tags": ["a", "b"], "vip": True}, {"gone": 1}):
-            assert store.runs(attributes=wanted) == [run], wanted
-        assert store.runs(attributes={"none": []}) == [run]
+            assert store.runs(having(wanted)) == [run], wanted
         for wanted in ({"customer": "bob"}, {"tags": "c"}, {"customer": "ann", "total": 2}, {"none": 1}, {"customer": 1}):
-            assert store.runs(attributes=wanted) == [], wanted
+            assert store.runs(having(wanted)) == [], wanted
         store.append(W, history(update(Payload(b'{"gone":null,"customer":"bob"}')), after=2), 2)
-        (now,) = store.runs(attributes={"customer": "bob"}, status=Status.RUNNING, workflow_type="order")
+        (now,) = store.runs(having({"customer": "bob"}).narrowed(asked("status = 'Running' AND type = 'order'").condition))
         assert now.attributes == {"customer": "bob", "total": 0.1, "tags": ["a", "b"], "vip": True}
-        assert store.runs(attributes={"customer": "ann"}) == store.runs(attributes={"gone": 1}) == []
-        assert store.runs(attributes={"customer": "bob"}, status=Status.PAUSED) == []
+        assert store.runs(having({"customer": "ann"})) == store.runs(having({"gone": 1})) == []
+        assert store.runs(having({"customer": "bob"}).narrowed(asked("status = 'Paused'").condition)) == []
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_every_query_gives_the_runs_the_language_says_in_its_order(self, store: EventStore, seed: int) -> None:
+        chance = Random(seed)
+        for n in range(60):
+            name = f"w{n}" if n % 7 else f"x'y{n}"
+            store.append(WorkflowId(name), queries.history(chance, name, "r1"), 0)
+            head = store.head(WorkflowId(name))
+            if store.active()[-1:] != [store.run(WorkflowId(name))] and store.run(WorkflowId(name)) not in store.paused():
+                store.append(WorkflowId(name), queries.history(chance, name, "r2", head), head)
+        everything = store.runs()
+        for _ in range(self.queries):
+            text = queries.query(chance)
+            query = parse(text, queries.SCHEMA, queries.NOW)
+            expected = selected(everything, query)
+            assert store.runs(query) == expected, text
+            unlimited = replace(query, limit=None)
+            assert _paged(store, unlimited, chance.randint(1, 9), len(everything)) == selected(everything, unlimited), text
+            group = field_named(queries.field(chance), queries.SCHEMA)
+            assert store.count(query.condition) == groups(everything, query.condition), text
+            assert store.count(query.condition, group) == groups(everything, query.condition, group), (text, group)
+
+    def test_pages_neither_repeat_nor_skip_while_runs_are_started(self, store: EventStore) -> None:
+        def start(n: int) -> WorkflowId:
+            name = WorkflowId(f"w{n}")
+            store.append(name, history(started("even" if n % 2 == 0 else "odd"), workflow_id=name), 0)
+            return name
+
+        names = [start(n) for n in range(10)]
+        for order in ("", "ORDER BY start_time DESC", "ORDER BY type DESC, id DESC", "ORDER BY duration DESC"):
+            query = asked(f"id STARTS_WITH 'w' {order} LIMIT 3")
+            before = [run.workflow_id for run in store.runs(replace(query, limit=None))]
+            seen: list[WorkflowId] = []
+            page: list[Run] = []
+            while len(seen) < 100 and (page := store.runs(query, page[-1] if page else None)):
+                seen += [run.workflow_id for run in page]
+                names.append(start(len(names)))
+            assert [name for name in seen if name in before] == before, order
+            assert len(set(seen)) == len(seen), order
 
     def test_a_start_is_found_by_its_idempotency_key(self, store: EventStore) -> None:
         store.append(W, history(started(idempotency_key="k1")), 0)
@@ -389,8 +446,8 @@ class EventStoreConformance:
         assert store.active() == []
         assert list(store.open_histories()) == []
         assert [timer.run_key for timer in store.due_timers(Micros(1000))] == list(range(290, 301))
-        assert [run.workflow_id for run in store.runs(attributes={"n": 17})] == ["w17"]
-        assert store.count("status") == {"Completed": 300}
+        assert [run.workflow_id for run in store.runs(having({"n": 17}))] == ["w17"]
+        assert store.count(group_by=STATUS) == {"Completed": 300}
 
     def test_an_empty_batch_changes_nothing(self, store: EventStore) -> None:
         store.commit(Batch())
@@ -493,6 +550,43 @@ class EventStoreConformance:
         store.commit(batch)
         assert store.read(W)[0].event == e.WorkflowStarted("order", "v9", Payload(b"null"), 1, "3.20")
 
+    # --- forgetting ------------------------------------------------------------------------------------------------------
+
+    def test_what_is_forgotten_is_gone_and_noted(self, store: EventStore) -> None:
+        other = WorkflowId("other")
+        store.append(other, history(started(), e.TimerStarted(0, Micros(50)), signal(), workflow_id=other), 0)
+        kept = (store.read(other), store.run(other), store.due_timers(Micros(100)))
+        store.append(W, history(started(), e.SearchAttributesUpdated(Payload(b'{"customer":"ann"}')), ENDS[0]), 0)
+        store.append(W, history(started(parent_run_id=R1, idempotency_key="k"), signal(), ENDS[3], after=3, run_id=R2), 3)
+        heads = store.heads()
+        note = Forgotten(W, Micros(9), 2, 6, "asked to")
+        assert store.forget(W, Micros(9), "asked to") == note
+        assert store.ids() == [other]
+        assert (store.head(W), store.read(W), store.run(W), store.run_chain(W), store.workflow_key(W)) == (0, [], None, [], None)
+        assert store.by_idempotency_key("k") is None
+        assert store.runs() == [kept[1]]
+        assert store.runs(having({"customer": "ann"})) == []
+        assert (store.read(other), store.run(other), store.due_timers(Micros(100))) == kept
+        assert store.forgotten() == [note]
+        assert store.forget(W, Micros(10)) is None
+        assert store.heads() == heads, "keys are never given again"
+        store.append(W, history(started(idempotency_key="k")), 0)
+        again = store.run(W)
+        assert again is not None
+        assert (again.key, again.workflow_key) == (heads.run_key + 1, heads.workflow_key + 1)
+        assert [run.workflow_id for run in store.active()] == [other, W]
+
+    def test_an_open_run_is_not_forgotten(self, store: EventStore) -> None:
+        for n, more in enumerate(((), (e.WorkflowPaused(),))):
+            name = WorkflowId(f"w{n}")
+            store.append(name, history(started(), ENDS[0], workflow_id=name), 0)
+            store.append(name, history(started(), *more, after=2, workflow_id=name, run_id=R2), 2)
+            before = (store.read(name), store.run_chain(name))
+            with pytest.raises(BadBatch):
+                store.forget(name, Micros(1))
+            assert (store.read(name), store.run_chain(name)) == before
+        assert store.forgotten() == []
+
     # --- code, names and facts about the lab -----------------------------------------------------------------------------
 
     def test_packages_are_kept_once(self, store: EventStore) -> None:
@@ -534,7 +628,11 @@ class EventStoreConformance:
         store.set_route("order", "v1", True)
         store.register_attribute("customer", "keyword")
         store.set_meta("lab", "one")
+        gone = WorkflowId("gone")
+        store.append(gone, history(started(), ENDS[0], workflow_id=gone), 0)
+        store.forget(gone, Micros(5))
         before = (
+            store.forgotten(),
             store.read(W),
             store.runs(),
             store.due_timers(Micros(2**62)),
@@ -548,6 +646,7 @@ class EventStoreConformance:
         again = self.make_store(tmp_path)
         try:
             assert before == (
+                again.forgotten(),
                 again.read(W),
                 again.runs(),
                 again.due_timers(Micros(2**62)),
@@ -565,6 +664,14 @@ class EventStoreConformance:
             assert again.head(W) == head + 1
         finally:
             again.close()
+
+
+def _paged(store: EventStore, query: Query, size: int, most: int) -> list[Run]:
+    """What the query gives a page of `size` at a time; a little more than `most` runs when it never ends."""
+    found = store.runs(query.at_most(size))
+    while len(found) <= most and (page := store.runs(query.at_most(size), found[-1]) if found else []):
+        found += page
+    return found
 
 
 def _race(store: EventStore, name: WorkflowId) -> list[SequenceConflict]:

@@ -24,8 +24,8 @@ from aionlab.store.memory import MemoryStore
 
 from . import programs
 from .faults import Fault, FaultyStore, Plan
-from .laws import check_history, check_memory, check_mutant, check_prefixes, first_difference, shape
-from .programs import SIGNALS, Block, Maker, interpret, mutate
+from .laws import check_families, check_history, check_memory, check_messages, check_mutant, check_prefixes, first_difference, shape
+from .programs import SIGNALS, UPDATES, Block, Maker, interpret, mutate
 from .reference import judge
 from .world import SECOND, VALUES, Broken, Move, Op, World
 
@@ -42,8 +42,8 @@ def no_faults(number: int) -> Fault | None:
 class Author:
     """Writes a script while playing it: each move is made of what is possible then, so the same moves are possible in every variant."""
 
-    def __init__(self, world: World, rng: random.Random, wild: bool) -> None:
-        self.world, self.rng, self.wild = world, rng, wild
+    def __init__(self, world: World, rng: random.Random, wild: bool, talk: bool = False) -> None:
+        self.world, self.rng, self.wild, self.talk = world, rng, wild, talk
         self.script: list[Move] = []
         self.sent = 0
         self.held_while_paused = False
@@ -67,9 +67,10 @@ class Author:
             live = self.world.live(op[1]) if op[0] in ("done", "twice", "pause") else None
             self.held_while_paused |= live is not None and (live.status is Status.PAUSED or (op[0] == "pause" and len(move) > 1))
         self.world.play(move)
+        check_families(self.world)
 
     def _open(self) -> list[int]:
-        return [run for run in range(len(self.world.programs)) if self.world.live(run) is not None]
+        return [run for run in range(len(self.world.names)) if self.world.live(run) is not None]
 
     def _running(self, attempts: dict[tuple[int, int], Any]) -> list[tuple[int, int]]:
         found = []
@@ -139,6 +140,8 @@ class Author:
 
     def _signal(self, run: int) -> Op:
         self.sent += 1
+        if self.talk and self.rng.random() < 0.5:
+            return ("update", run, self.rng.choice(UPDATES), self.sent)
         return ("signal", run, self.rng.choice(SIGNALS), self.sent, self.rng.random() < 0.5)
 
     def _time(self) -> Move:
@@ -181,22 +184,27 @@ class Examination:
     def run(self) -> Counter[str]:
         rng = self.rng
         wild = rng.random() < 0.3
+        self.family = random.Random(self.seed ^ 0xFA417).random() < 0.35
+        self.talk = random.Random(self.seed ^ 0x7A1C).random() < 0.35
         self.programs = [
-            Maker(rng, rng.choice((3, 6, 10, 16)), slow=wild and rng.random() < 0.5).program() for _ in range(rng.choice((1, 1, 1, 2, 3)))
+            Maker(rng, rng.choice((3, 6, 10, 16)), slow=wild and rng.random() < 0.5, family=self.family, talk=self.talk).program() for _ in range(rng.choice((1, 1, 1, 2, 3)))
         ]  # fmt: skip
         self.deadlines = rng.random() < 0.1
         control = self._world(no_faults)
-        author = Author(control, rng, wild)
+        author = Author(control, rng, wild, self.talk)
         try:
             self.script = author.write(rng.choice((8, 15, 25)))
             self.crashes_show = author.held_while_paused
             check_memory(control)
-            histories = [list(control.history(run)) for run in range(len(self.programs))]
+            check_families(control)
+            check_messages(control)
+            histories = [list(control.history(run)) for run in range(len(control.names)) if control.history(run)]
         finally:
             self._end(control)
         self.counts["programs"] += len(self.programs)
-        for program, history in zip(self.programs, histories, strict=True):
-            self._judge(program, history)
+        self.counts["children"] += len(histories) - len(self.programs)
+        for history in histories:
+            self._judge(program_of(history), history)
         variant = "wild" if wild else rng.choice(("split", "crashes", "crashes", "failures", "failures", "doubts", "everything"))
         getattr(self, f"_{variant}")(histories)
         if programs.strays:
@@ -272,8 +280,9 @@ class Examination:
         return plan
 
     def _world(self, plan: Plan) -> World:
-        store = FaultyStore(self.open_store(), plan)
-        self._world_now = world = World(self.programs, self.seed, store, self.reopen, self.deadlines)
+        store = FaultyStore(self.open_store())
+        self._world_now = world = World(self.programs, self.seed, store, self.reopen, self.deadlines, self.family)
+        store.plan = plan
         return world
 
     def _end(self, world: World) -> None:
@@ -298,15 +307,19 @@ class Examination:
                 author.sent = 10_000
                 author._bring_to_an_end()
             check_memory(world)
+            check_families(world)
+            check_messages(world)
             self._check_runs(world)
         finally:
             if not isinstance(sys.exc_info()[1], Broken):
-                self._histories = [list(world.history(run)) for run in range(len(self.programs))]
+                self._histories = [list(world.history(run)) for run in range(len(world.names)) if world.history(run)]
             self._end(world)
 
     def _check_runs(self, world: World) -> None:
-        for run in range(len(self.programs)):
+        for run in range(len(world.names)):
             history = world.history(run)
+            if not history:
+                continue
             check_history(history)
             verdict = judge(interpret, history, VALUES)
             if verdict.why or verdict.arguments:
@@ -320,10 +333,22 @@ class Examination:
                 raise Broken(f"signal {n} to {workflow_id} was acknowledged and is {times} times in the log")
 
     def _compare(self, control: list[list[Recorded]], world: World, exact: bool = False) -> None:
-        for run, (one, two) in enumerate(zip(control, self._histories, strict=True)):
-            expected, found = shape(one, exact), shape(two, exact)
+        others = {history[0].workflow_id: history for history in self._histories}
+        for one in control:
+            name = one[0].workflow_id
+            if name not in others:
+                raise Broken(f"{name} is in the control alone")
+            expected, found = shape(one, exact), shape(others.pop(name), exact)
             if expected != found:
-                raise Broken(f"w{run} differs from its control: {first_difference(expected, found)}")
+                raise Broken(f"{name} differs from its control: {first_difference(expected, found)}")
+
+
+def program_of(history: list[Recorded]) -> Block:
+    """The program a run was given."""
+    started = history[0].event
+    assert isinstance(started, e.WorkflowStarted)
+    program: Block = VALUES.decode_args(started.input)[0][0]
+    return program
 
 
 def examine(seed: int, open_store: OpenStore | None = None, reopen: OpenStore | None = None, thorough: bool = False) -> Counter[str]:

@@ -10,7 +10,7 @@ refused as well, and the store as a whole be down. Nothing else of the wrapped s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -18,9 +18,9 @@ from typing import Any
 from aionlab.core.clock import Micros
 from aionlab.core.errors import StoreFull, StoreUnavailable
 from aionlab.core.events import Recorded
+from aionlab.core.filters import EVERY, NEWEST, Condition, Field, Query
 from aionlab.core.ids import RunId, WorkflowId
-from aionlab.core.ports import Batch, EventStore, Heads, Run, StoredPackage, Timer
-from aionlab.core.status import Status
+from aionlab.core.ports import Batch, EventStore, Forgotten, Heads, Run, StoredPackage, Timer
 
 
 class Crash(BaseException):
@@ -173,8 +173,8 @@ class FaultyStore:
     def by_idempotency_key(self, key: str) -> Run | None:
         return self._read().by_idempotency_key(key)
 
-    def ids(self) -> list[WorkflowId]:
-        return self._read().ids()
+    def ids(self, prefix: str = "") -> list[WorkflowId]:
+        return self._read().ids(prefix)
 
     def active(self) -> list[Run]:
         return self._read().active()
@@ -185,12 +185,17 @@ class FaultyStore:
     def due_timers(self, as_of: Micros) -> list[Timer]:
         return self._read().due_timers(as_of)
 
-    def runs(self, *, status: Status | None = None, workflow_type: str | None = None, attributes: Mapping[str, Any] | None = None,
-             limit: int | None = None, offset: int = 0) -> list[Run]:
-        return self._read().runs(status=status, workflow_type=workflow_type, attributes=attributes, limit=limit, offset=offset)
+    def runs(self, query: Query = NEWEST, after: Run | None = None) -> list[Run]:
+        return self._read().runs(query, after)
 
-    def count(self, group_by: str | None = None) -> dict[str, int]:
-        return self._read().count(group_by)
+    def count(self, condition: Condition = EVERY, group_by: Field | None = None) -> dict[Any, int]:
+        return self._read().count(condition, group_by)
+
+    def forget(self, workflow_id: WorkflowId, at: Micros, reason: str | None = None) -> Forgotten | None:
+        return self._up().forget(workflow_id, at, reason)
+
+    def forgotten(self) -> list[Forgotten]:
+        return self._read().forgotten()
 
     # --- code, names and facts about the lab -----------------------------------------------------------------------------
 
@@ -202,6 +207,9 @@ class FaultyStore:
 
     def packages(self, workflow_type: str | None = None) -> list[StoredPackage]:
         return self._read().packages(workflow_type)
+
+    def drop_package(self, workflow_type: str, version: str) -> None:
+        self._up().drop_package(workflow_type, version)
 
     def set_route(self, workflow_type: str, version: str, pinned: bool = False) -> None:
         self._up().set_route(workflow_type, version, pinned)

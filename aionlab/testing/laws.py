@@ -15,9 +15,11 @@ from aionlab.core import events as e
 from aionlab.core.clock import Micros
 from aionlab.core.errors import NondeterminismError
 from aionlab.core.events import Recorded
+from aionlab.core.ids import RunId
 from aionlab.core.payload import hints_of
 from aionlab.core.status import Status
 from aionlab.engine.run import LiveRun, Recorder
+from aionlab.replay.mailbox import boxes_of
 from aionlab.replay.process import Code, Process
 from aionlab.replay.rebuild import Rebuilt, rebuild
 from aionlab.store.fold import run_of, timers_of
@@ -43,8 +45,20 @@ def shape(history: Sequence[Recorded], exact: bool = False) -> Shape:
             continue
         if hasattr(event, "attempt"):
             event = dataclasses.replace(event, attempt=1)
-        if isinstance(event, e.WorkflowFailed):
-            event = event.error.type
+        if isinstance(event, e.SignalSent):
+            event = dataclasses.replace(event, key="")
+        elif isinstance(event, e.SignalReceived) and "/" in (event.idempotency_key or ""):  # of a sender whose run id depends on how often it was tried
+            event = dataclasses.replace(event, idempotency_key="")
+        elif isinstance(event, e.SignalUndelivered):
+            event = dataclasses.replace(event, run_id=None)
+        elif isinstance(event, e.UpdateCompleted) and event.error is not None:
+            event = e.UpdateCompleted, event.update_id, event.error.type, event.rejected
+        elif isinstance(event, e.WorkflowFailed | e.ChildWorkflowFailed):
+            event = type(event), event.error.type
+        elif isinstance(event, e.ChildWorkflowStarted):
+            event = dataclasses.replace(event, child_run_id=RunId(""))
+        elif isinstance(event, e.WorkflowStarted) and event.origin is not None:
+            event = dataclasses.replace(event, origin=dataclasses.replace(event.origin, parent_run_id=None, root_run_id=None))
         found.append((recorded.at, recorded.deferred, event))
     return found
 
@@ -68,6 +82,7 @@ def check_history(history: Sequence[Recorded]) -> None:
     open_activities: set[int] = set()
     late: set[tuple[str, int]] = set()
     open_timers: dict[int, int] = {}
+    children: set[int] = set()
     seen: set[tuple[str, int]] = set()
     for seq, recorded in enumerate(history, 1):
         event = recorded.event
@@ -98,6 +113,15 @@ def check_history(history: Sequence[Recorded]) -> None:
                     raise Broken(f"event {seq}: timer {number} fires early")
                 if recorded.deferred:
                     late.add(("timer", number))
+            case e.ChildWorkflowStarted(child_id=number):
+                _once(seen, "child", number)
+                children.add(number)
+            case e.ChildWorkflowCancelRequested(child_id=number):
+                _once(seen, f"stopping child {number}", 0)
+            case _ if isinstance(event, e.ChildEnd):
+                if event.child_id not in children:
+                    raise Broken(f"event {seq}: child {event.child_id} ends and is not open")
+                children.discard(event.child_id)
             case e.TimerCancelled(timer_id=number):
                 if open_timers.pop(number, None) is None and ("timer", number) not in late:
                     raise Broken(f"event {seq}: timer {number} is cancelled and is not open")
@@ -142,18 +166,19 @@ def _code(workflow_type: str) -> Code:
 
 def likeness(process: Process) -> tuple[Any, ...]:
     """What a process waits for and has in hand."""
-    boxes = {name: (list(box.signals), len(box.waiting)) for name, box in (process._boxes or {}).items() if box.signals or box.waiting}
+    boxes = {box.name: (list(box.signals), len(box.waiting)) for box in boxes_of(process._boxes) if box.signals or box.waiting}
     return (
         process.finished, process.cancel_requested, sorted(process._activities), sorted(process._timers or ()), process._activity_count,
         process._timer_count, boxes, process._orders, None if process._random is None else process._random.getstate(),
-        sorted(process._signal_handlers or ()), [(b.what, b.source) for b in process.blocked()],
+        sorted(process.handlers), process._offspring and (process._offspring.asked, sorted((n, str(c.run_id)) for n, c in process._offspring.open.items())),
+        [(b.what, b.source) for b in process.blocked()],
     )  # fmt: skip
 
 
 def check_memory(world: World) -> None:
     """At rest, memory is what the log says: folds, rows, timers, processes, attempts in flight."""
     store, engine = world.store.inner, world.engine
-    for run in range(len(world.programs)):
+    for run in range(len(world.names)):
         history, live = world.history(run), world.live(run)
         row = store.run(world.name(run))
         if row is None:
@@ -235,6 +260,84 @@ def _check_process(live: LiveRun, history: list[Recorded]) -> None:
             raise Broken(f"{name}: memory is at {likeness(live.process)}, the log at {likeness(rebuilt.process)}")
     finally:
         rebuilt.process.close()
+
+
+def check_families(world: World) -> None:
+    """Every child that was asked for has one run, which started then, or its parent heard why not; a parent that was open when a child
+    ended heard of it once, in the same commit; a child that is to end with its parent has."""
+    for name in world.names:
+        history = world._log(name)
+        closed = next((r for r in history if type(r.event) in e.TERMINAL), None)
+        ends = {r.event.child_id: r for r in history if isinstance(r.event, e.ChildEnd)}
+        stopped = {r.event.child_id for r in history if isinstance(r.event, e.ChildWorkflowCancelRequested)}
+        for recorded in history:
+            event = recorded.event
+            if isinstance(event, e.ChildWorkflowStarted):
+                _check_child(world, recorded, event, ends.get(event.child_id), closed, event.child_id in stopped)
+
+
+def check_messages(world: World) -> None:
+    """What one run sent another is in the target's history once, in order, in the sender's commit, if the sender heard so; an update is
+    accepted once and answered once at most."""
+    received: dict[str, list[Recorded]] = {}
+    for name in world.names:
+        for recorded in world._log(name):
+            if isinstance(recorded.event, e.SignalReceived) and "/" in (recorded.event.idempotency_key or ""):
+                received.setdefault(str(recorded.event.idempotency_key), []).append(recorded)
+    for name in world.names:
+        history = world._log(name)
+        _check_updates(name, history)
+        heard = {r.event.send_id: r for r in history if isinstance(r.event, e.SignalDelivered | e.SignalUndelivered)}
+        last: dict[str, int] = {}
+        for recorded in history:
+            event = recorded.event
+            if not isinstance(event, e.SignalSent):
+                continue
+            what, told, there = f"signal {event.send_id} of {name}", heard.get(event.send_id), received.get(event.key, [])
+            if len(there) > 1 or any(r.workflow_id != event.target or r.at != recorded.at for r in there):
+                raise Broken(f"{what} is {len(there)} times in {event.target}, or at another time")
+            if told is not None and isinstance(told.event, e.SignalDelivered) != bool(there):
+                raise Broken(f"{what}: the sender heard {type(told.event).__name__}, and it is {len(there)} times in {event.target}")
+            if told is None and not any(type(r.event) in e.TERMINAL for r in history):
+                raise Broken(f"{what}: an open sender has heard nothing")
+            if there and there[0].seq < last.get(event.target, 0):
+                raise Broken(f"{what} came before one that was sent before it")
+            last[event.target] = there[0].seq if there else last.get(event.target, 0)
+
+
+def _check_updates(name: str, history: Sequence[Recorded]) -> None:
+    accepted = [r.event.update_id for r in history if isinstance(r.event, e.UpdateAccepted)]
+    answered = [r.event.update_id for r in history if isinstance(r.event, e.UpdateCompleted)]
+    if len(set(accepted)) != len(accepted) or len(set(answered)) != len(answered) or not set(answered) <= set(accepted):
+        raise Broken(f"updates of {name}: {accepted} accepted, {answered} answered")
+
+
+def _check_child(
+    world: World, asked: Recorded, event: e.ChildWorkflowStarted, told: Recorded | None, closed: Recorded | None, stopped: bool
+) -> None:
+    what = f"child {event.child_id} of {asked.workflow_id}"
+    history = [r for r in world._log(event.child_workflow_id) if r.run_id == event.child_run_id]
+    if not history:
+        if closed is None and not (told is not None and isinstance(told.event, e.ChildWorkflowFailed)):
+            raise Broken(f"{what} has no run, and its parent does not know")
+        return
+    started = history[0]
+    assert isinstance(started.event, e.WorkflowStarted)
+    origin = started.event.origin
+    if origin is None or (started.event.parent_workflow_id, origin.parent_run_id, origin.child_id) != (asked.workflow_id, asked.run_id, event.child_id):
+        raise Broken(f"{what} does not know its parent: {started.event}")
+    if started.at != asked.at:
+        raise Broken(f"{what} was asked for at {asked.at} and started at {started.at}")
+    ended = history[-1] if type(history[-1].event) in e.TERMINAL else None
+    if ended is not None and told is None and (closed is None or closed.at > ended.at):
+        raise Broken(f"{what} has ended and its parent has not heard of it")
+    if told is not None and (ended is None or ended.at != told.at or type(ended.event).__name__ != type(told.event).__name__.removeprefix("Child")):
+        raise Broken(f"{what}: its parent heard {told.event}, its history says {ended}")
+    if closed is not None and ended is None and event.parent_close == "terminate":
+        raise Broken(f"{what} goes on although its parent has closed")
+    asked_to_stop = stopped or (closed is not None and event.parent_close == "request_cancel")
+    if asked_to_stop and ended is None and not any(isinstance(r.event, e.WorkflowCancelRequested) for r in history):
+        raise Broken(f"{what} goes on and was not asked to stop")
 
 
 def check_prefixes(history: Sequence[Recorded], verdict: Verdict, rng: random.Random, sample: int | None) -> Counter[str]:

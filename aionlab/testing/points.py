@@ -19,7 +19,7 @@ class Injected(AionError):
     """The fault that `arm` injects when none is given."""
 
 
-def arm(engine: Any, name: str, error: BaseException | Callable[[], BaseException] | None = None) -> None:
+def arm(engine: Any, name: str, error: BaseException | Callable[[], BaseException | None] | None = None) -> None:
     """The next time the engine (or that of a lab or a workbench) passes the point `name`, `error` is raised there (Injected by default).
 
     Raises ValueError for a name that is not in `POINTS`.

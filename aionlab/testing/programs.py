@@ -13,9 +13,10 @@ import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from aionlab.authoring.children import CANCELLATION, PARENT_CLOSE
 from aionlab.authoring.definitions import Activity
 from aionlab.authoring.faces import workflow
-from aionlab.core.errors import ActivityError
+from aionlab.core.errors import ActivityError, ChildWorkflowError, RunClosed, RunNotFound
 from aionlab.core.events import ActivityOptions
 from aionlab.core.retry import RetryPolicy
 from aionlab.core.running import current, running
@@ -24,6 +25,13 @@ Node = list[Any]
 Block = list[Node]
 
 SIGNALS = ("a", "b")
+UPDATES = ("u", "v")
+SENT = 100_000
+"""Added to what programs send each other, so that it is not what senders outside send."""
+CHILD = "kid"
+"""The workflow that children of programs are: the interpreter itself."""
+TAKEN = "taken"
+"""The id of a run that is always open."""
 _ONCE = ActivityOptions()
 _UNTIL_IT_WORKS = ActivityOptions(RetryPolicy(max_attempts=0, backoff=1.0))
 _SLOW = ActivityOptions(RetryPolicy(max_attempts=2, backoff=1.0), start_to_close=7_000_000)  # type: ignore[arg-type]  # Micros
@@ -131,6 +139,44 @@ class _Life:
 
         workflow.on_signal(name, at_once if block is None else later)
 
+    async def do_updates(self, name: str, block: Block | None) -> None:
+        def check(value: int) -> None:
+            if value % 4 == 0:
+                raise ValueError(f"{value} is a multiple of 4")
+
+        async def later(value: int) -> int:
+            self.note(f"updating {name}", value)
+            return await self.child(block or [])
+
+        def at_once(value: int) -> int:
+            self.note(f"updated {name}", value)
+            if value % 5 == 0:
+                raise ValueError(f"{value} is a multiple of 5")
+            return self.last
+
+        workflow.on_update(name, at_once if block is None else later, validator=check)
+
+    async def do_send(self, target: str, name: str, n: int) -> None:
+        try:
+            await workflow.send(target, name, SENT + n)
+            self.note("sent", n)
+        except (RunNotFound, RunClosed) as error:
+            self.note("not sent", type(error).__name__)
+
+    async def do_until(self, n: int, seconds: int | None) -> None:
+        try:
+            await workflow.wait_condition(lambda: self.last % 3 == n % 3, timeout=seconds)
+            self.note("until", self.last % 3)
+        except TimeoutError:
+            self.note("not until")
+
+    async def do_finish(self, seconds: int) -> None:
+        try:
+            await workflow.wait_condition(workflow.all_handlers_finished, timeout=seconds)
+            self.note("finished")
+        except TimeoutError:
+            self.note("not finished")
+
     async def do_upsert(self, n: int) -> None:
         workflow.upsert_search_attributes(n=n)
 
@@ -218,6 +264,20 @@ class _Life:
             self.note("item", await asyncio.wait_for(self.queue.get(), seconds))
         except TimeoutError:
             self.note("no item")
+
+    # --- children
+
+    async def do_child(self, block: Block, parent_close: str, how: str, cancellation: str) -> None:
+        """`how`: "await" it, "start" it and go on, or ask for an id that is taken."""
+        name = TAKEN if how == "taken" else None
+        child: Any = await workflow.start_child(CHILD, block, id=name, parent_close=parent_close, cancellation=cancellation)
+        if how == "start":
+            self.tasks.append(child)
+            return
+        try:
+            self.note("child", await child)
+        except ChildWorkflowError as error:
+            self.note("child failed", type(error.cause).__name__)
 
     # --- limits, failures, cleanup
 
@@ -307,10 +367,11 @@ class _Life:
 
 
 class Maker:
-    """Makes programs of a bounded size. `slow` allows activities with a time limit."""
+    """Makes programs of a bounded size. `slow` allows activities with a time limit, `family` children, `talk` updates, conditions and
+    signals to other programs."""
 
-    def __init__(self, rng: random.Random, budget: int, slow: bool = False) -> None:
-        self.rng, self.budget, self.slow = rng, budget, slow
+    def __init__(self, rng: random.Random, budget: int, slow: bool = False, family: bool = False, talk: bool = False) -> None:
+        self.rng, self.budget, self.slow, self.family, self.talk = rng, budget, slow, family, talk
 
     def program(self) -> Block:
         block: Block = []
@@ -330,6 +391,11 @@ class Maker:
         if depth >= 4 or self.budget <= 0 or rng.random() < 0.45:
             return self.leaf()
         inner, seconds = depth + 1, rng.randint(1, 9)
+        if self.family and rng.random() < 0.3:
+            policy, how = rng.choice(PARENT_CLOSE), rng.choice(("await", "await", "start", "start", "taken"))
+            return ["child", self.block(inner), policy, how, rng.choice(CANCELLATION)]
+        if self.talk and rng.random() < 0.2:
+            return ["updates", rng.choice(UPDATES), None if rng.random() < 0.4 else self.block(inner)]
         makers: list[Callable[[], Node]] = [
             lambda: ["gather", self.blocks(inner), rng.random() < 0.5],
             lambda: ["wait_for", seconds, self.block(inner)],
@@ -376,6 +442,10 @@ class Maker:
         ]
         if self.slow:
             leaves.append((12, ["slow", n]))
+        if self.talk:
+            target = rng.choice(("w0", "w0", "w1", "w1", "w2", "nobody"))
+            leaves += [(15, ["send", target, rng.choice(SIGNALS), n]), (8, ["until", n, None if rng.random() < 0.2 else rng.randint(1, 9)])]
+            leaves += [(6, ["updates", rng.choice(UPDATES), None]), (3, ["finish", rng.randint(1, 9)])]
         return rng.choices([leaf for _, leaf in leaves], [weight for weight, _ in leaves])[0]
 
 

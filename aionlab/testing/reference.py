@@ -15,13 +15,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aionlab.core import errors
 from aionlab.core import events as e
 from aionlab.core.events import Recorded
-from aionlab.core.running import Info, current
+from aionlab.core.running import ChildOptions, Info, current
 from aionlab.core.values import Values, values_for
+
+if TYPE_CHECKING:
+    from aionlab.core.running import RunningProcess
 
 Asked = tuple[Any, ...]
 """(identity, detail): what must be equal for the same request, and what may differ as an argument."""
@@ -78,6 +81,44 @@ class _ActivityFuture(_Future):
         return super().cancel(msg)
 
 
+class _ChildFuture(_Future):
+    """A child. Cancelled, it is asked to stop, once; with "wait_completed" it is done when it has stopped."""
+
+    def __init__(self, loop: Reference, options: ChildOptions) -> None:
+        super().__init__(loop)
+        self.wanted: _Wanted | None = None
+        self.options, self.told = options, False
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.done():
+            return False
+        loop: Any = self.get_loop()
+        how = self.options.cancellation
+        if loop.dropping or self.wanted is None:
+            return super().cancel(msg)
+        if self.wanted.number is None:
+            self.wanted.gone = True
+            return super().cancel(msg)
+        if how != "abandon" and not self.told:
+            self.told = True
+            loop.asked.append(_Wanted("cancel child", (self.wanted.number,), None))
+        return True if how == "wait_completed" else super().cancel(msg)
+
+
+class _SendFuture(_Future):
+    """A signal on its way. Cancelled in the step that sends it, it is not sent."""
+
+    def __init__(self, loop: Reference) -> None:
+        super().__init__(loop)
+        self.wanted: _Wanted | None = None
+
+    def cancel(self, msg: Any = None) -> bool:
+        loop: Any = self.get_loop()
+        if not self.done() and not loop.dropping and self.wanted is not None and self.wanted.number is None:
+            self.wanted.gone = True
+        return super().cancel(msg)
+
+
 class Reference(asyncio.BaseEventLoop):
     """One run of workflow code, stepped fact by fact."""
 
@@ -91,7 +132,11 @@ class Reference(asyncio.BaseEventLoop):
         self.draws = random.Random(started.seed)
         self.asked: list[_Wanted] = []
         self.numbered: dict[tuple[str, int], _Wanted] = {}
-        self.counts = {"activity": 0, "timer": 0}
+        self.counts = {"activity": 0, "timer": 0, "child": 0, "send": 0}
+        self.updates: dict[str, tuple[Callable[..., Any], Callable[..., Any] | None]] = {}
+        self.conditions: list[tuple[asyncio.Future[Any], Callable[[], object]]] = []
+        self.busy = self.unanswered = 0
+        """Uses of handlers that are not done, and how many of them are updates."""
         self.boxes: dict[str, tuple[deque[e.Payload], deque[asyncio.Future[Any]]]] = {}
         self.handlers: dict[str, Callable[..., Any]] = {}
         self.task: asyncio.Task[Any] | None = None
@@ -102,7 +147,7 @@ class Reference(asyncio.BaseEventLoop):
         self.tasks: list[asyncio.Task[Any]] = []
         self.generators: list[Any] = []
         self.context = contextvars.Context()
-        self.context.run(current.set, self)
+        self.context.run(current.set, cast("RunningProcess", self))  # programs ask for what it has and no more
 
     # --- asyncio's side
 
@@ -210,10 +255,11 @@ class Reference(asyncio.BaseEventLoop):
             if not turn.done():
                 turn.set_result(None)
 
-    def on_signal(self, name: str, handler: Callable[..., Any]) -> None:
+    def on_signal(self, name: str, handler: Callable[..., Any], abandon: bool = False) -> None:
         self.handlers[name] = handler
         signals = self.boxes.get(name, (deque(), None))[0]
         while signals:
+            self.busy += 1
             self.call_soon(self._handle, handler, signals.popleft(), context=self.context)
 
     def _handle(self, handler: Callable[..., Any], payload: e.Payload) -> None:
@@ -221,18 +267,82 @@ class Reference(asyncio.BaseEventLoop):
             outcome = handler(self.values.decode(payload))
             if inspect.iscoroutine(outcome):
                 self.create_task(outcome).add_done_callback(self._handled, context=self.context)
+                return
         except BaseException as error:  # noqa: BLE001 - a handler's failure is the run's
             self._fail(error)
+        self.busy -= 1
 
     def _handled(self, task: asyncio.Task[Any]) -> None:
+        self.busy -= 1
         if not task.cancelled() and task.exception() is not None:
             self._fail(task.exception())
 
     def _fail(self, error: BaseException | None) -> None:
-        self.failed = self.failed or error
+        if self.task is None or not self.task.done():
+            self.failed = self.failed or error
 
     def on_query(self, name: str, handler: Callable[..., Any]) -> None:
         """Queries ask for nothing."""
+
+    def on_update(self, name: str, handler: Callable[..., Any], validator: Callable[..., Any] | None = None, abandon: bool = False) -> None:
+        self.updates[name] = handler, validator
+
+    def _update(self, fact: e.UpdateAccepted) -> None:
+        handler, validator = self.updates.get(fact.name, (None, None))
+        args, _ = self.values.decode_args(fact.args)
+        try:
+            if handler is None:
+                raise LookupError(fact.name)
+            if not fact.checked and validator is not None:
+                validator(*args)
+            outcome = handler(*args)
+        except BaseException as error:  # noqa: BLE001 - the update's failure
+            self._answer(fact, error=error)
+            return
+        if inspect.iscoroutine(outcome):
+            self.create_task(outcome).add_done_callback(lambda task: self._updated(fact, task), context=self.context)
+        else:
+            self._answer(fact, outcome)
+
+    def _updated(self, fact: e.UpdateAccepted, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            self._answer(fact, error=asyncio.CancelledError())
+        else:
+            self._answer(fact, None if task.exception() else task.result(), task.exception())
+
+    def _answer(self, fact: e.UpdateAccepted, result: Any = None, error: BaseException | None = None) -> None:
+        self.busy -= 1
+        self.unanswered -= 1
+        self.asked.append(_Wanted("update", (fact.update_id,), None if error is not None else self.values.encode(result)))
+
+    async def send(self, target: str, name: str, payload: object, run_id: str | None = None) -> None:
+        self._alive()
+        future = _SendFuture(self)
+        future.wanted = _Wanted("send", (target, name), self.values.encode(payload), future=future)
+        self.asked.append(future.wanted)
+        await future
+
+    async def wait_condition(self, predicate: Callable[[], object]) -> None:
+        if predicate():
+            return
+        turn = self.create_future()
+        self.conditions.append((turn, predicate))
+        try:
+            await turn
+        finally:
+            self.conditions = [one for one in self.conditions if one[0] is not turn]
+
+    @property
+    def all_handlers_finished(self) -> bool:
+        return self.busy == 0
+
+    async def start_child(self, workflow_type: str, args: Any, kwargs: Mapping[str, Any], options: ChildOptions, returns: Any) -> Any:
+        self._alive()
+        future = _ChildFuture(self, options)
+        detail = self.values.encode_args(args, kwargs), options.parent_close, options.cancellation
+        future.wanted = _Wanted("child", (workflow_type, options.id), detail, future=future)
+        self.asked.append(future.wanted)
+        return future
 
     def upsert(self, attributes: Mapping[str, Any]) -> None:
         self.asked.append(_Wanted("attributes", (), self.values.encode(dict(attributes))))
@@ -253,16 +363,31 @@ class Reference(asyncio.BaseEventLoop):
         self.micros = at  # type: ignore[assignment]  # Micros
         with self._running():
             self._deliver(fact)
-            while self._ready and not self._over():  # type: ignore[attr-defined]
-                handle = self._ready.popleft()  # type: ignore[attr-defined]
-                if not handle.cancelled():
-                    try:
-                        handle._run()
-                    except (SystemExit, KeyboardInterrupt):
-                        pass
+            self._run()
+            moved = True
+            while moved and not self._over():
+                moved = False
+                for turn, predicate in list(self.conditions):
+                    if not self._over() and not turn.done() and self.context.copy().run(predicate):
+                        turn.set_result(None)
+                        self._run()
+                        moved = True
         return self._requests()
 
+    def _run(self) -> None:
+        while self._ready and not self._over():  # type: ignore[attr-defined]
+            handle = self._ready.popleft()  # type: ignore[attr-defined]
+            if not handle.cancelled():
+                try:
+                    handle._run()
+                except (SystemExit, KeyboardInterrupt):
+                    pass
+
     def _over(self) -> bool:
+        """Whether nothing more runs: code that has ended is run on to the end of the step while an update is not answered."""
+        return self.failed is not None or (self._ended() and not self.unanswered)
+
+    def _ended(self) -> bool:
         return self.failed is not None or (self.task is not None and self.task.done())
 
     def _deliver(self, fact: e.Event) -> None:
@@ -278,10 +403,23 @@ class Reference(asyncio.BaseEventLoop):
                 self.task.cancel()
             case e.SignalReceived(name=name, payload=payload):
                 if name in self.handlers:
+                    self.busy += 1
                     self.call_soon(self._handle, self.handlers[name], payload, context=self.context)
                 else:
                     self.boxes.setdefault(name, (deque(), deque()))[0].append(payload)
                     self._promise(name)
+            case e.UpdateAccepted():
+                self.busy += 1
+                self.unanswered += 1
+                self.call_soon(self._update, fact, context=self.context)
+            case e.SignalDelivered(send_id=number) | e.SignalUndelivered(send_id=number):
+                wanted = self.numbered.pop(("send", number), None)
+                if wanted is not None and wanted.future is not None and not wanted.future.done():
+                    if isinstance(fact, e.SignalDelivered):
+                        wanted.future.set_result(None)
+                    else:
+                        target = wanted.identity[0]
+                        wanted.future.set_exception(errors.RunClosed(target, "", fact.status) if fact.status else errors.RunNotFound(target))
             case e.TimerFired(timer_id=number):
                 wanted = self.numbered.pop(("timer", number), None)
                 if wanted is not None:
@@ -291,12 +429,30 @@ class Reference(asyncio.BaseEventLoop):
                 wanted = self.numbered.pop(("activity", number), None)
                 if wanted is not None and wanted.future is not None:
                     wanted.future.set_result(self.values.decode(fact.result))
+            case _ if isinstance(fact, e.ChildEnd):
+                wanted = self.numbered.pop(("child", fact.child_id), None)
+                if wanted is not None and wanted.future is not None and not wanted.future.done():
+                    self._child_ended(cast("_ChildFuture", wanted.future), fact)
             case e.ActivityFailed(activity_id=number) | e.ActivityTimedOut(activity_id=number):
                 wanted = self.numbered.pop(("activity", number), None)
                 if wanted is not None and wanted.future is not None:
                     wanted.future.set_exception(self._error(wanted.identity[0], fact))
             case _:
                 raise AssertionError(f"{fact} is not a fact")
+
+    def _child_ended(self, future: _ChildFuture, fact: e.ChildEnd) -> None:
+        causes: dict[type, BaseException] = {
+            e.ChildWorkflowCancelled: errors.WorkflowCancelledError("", ""), e.ChildWorkflowTerminated: errors.WorkflowTerminatedError("", ""),
+            e.ChildWorkflowTimedOut: errors.WorkflowTimedOutError("", ""),
+        }  # fmt: skip
+        if isinstance(fact, e.ChildWorkflowCompleted):
+            future.set_result(self.values.decode(fact.result))
+        elif isinstance(fact, e.ChildWorkflowFailed):
+            future.set_exception(errors.ChildWorkflowError("", "", "", fact.error, self.values.error(fact.error)))
+        elif future.told and not isinstance(fact, e.ChildWorkflowTimedOut):
+            super(_ChildFuture, future).cancel()
+        else:
+            future.set_exception(errors.ChildWorkflowError("", "", "", None, causes[type(fact)]))
 
     def _error(self, name: str, fact: e.Event) -> Exception:
         if isinstance(fact, e.ActivityTimedOut):
@@ -305,12 +461,12 @@ class Reference(asyncio.BaseEventLoop):
         return errors.ActivityError(name, fact.attempt, fact.error, self.values.error(fact.error))
 
     def _requests(self) -> list[Asked]:
-        over = self._over()
+        over = self._ended()
         asked, self.asked = self.asked, []
         found: list[Asked] = []
         for wanted in asked:
             if wanted.kind in self.counts:
-                if wanted.gone or over:
+                if wanted.gone or (over and wanted.kind not in ("child", "send")):
                     continue
                 wanted.number = self.counts[wanted.kind]
                 self.counts[wanted.kind] += 1
@@ -371,12 +527,21 @@ def as_asked(event: e.Event) -> Asked | None:
     match event:
         case e.ActivityScheduled(activity_id=number, activity_type=name, input=payload):
             return ("activity", number, name), payload
-        case e.TimerStarted(timer_id=number, fire_at=due) if number != e.DEADLINE:
+        case e.TimerStarted(timer_id=number, fire_at=due) if number >= 0:
             return ("timer", number), due
         case e.ActivityCancelRequested(activity_id=number):
             return ("cancel activity", number), None
-        case e.TimerCancelled(timer_id=number) if number != e.DEADLINE:
+        case e.TimerCancelled(timer_id=number) if number >= 0:
             return ("cancel timer", number), None
+        case e.ChildWorkflowStarted(child_id=number, workflow_type=name, input=payload):
+            given = event.child_workflow_id if event.named else None
+            return ("child", number, name, given), (payload, event.parent_close, event.cancellation)
+        case e.ChildWorkflowCancelRequested(child_id=number):
+            return ("cancel child", number), None
+        case e.SignalSent(send_id=number, target=target, name=name, payload=payload):
+            return ("send", number, target, name), payload
+        case e.UpdateCompleted(update_id=name, result=payload):
+            return ("update", name), payload
         case e.SearchAttributesUpdated(attributes=payload, by_code=True):
             return ("attributes",), payload
         case e.WorkflowCompleted(result=payload):
@@ -389,11 +554,12 @@ def as_asked(event: e.Event) -> Asked | None:
             return None
 
 
-_FACTS = (e.WorkflowStarted, e.WorkflowCancelRequested, e.ActivityCompleted, e.ActivityCancelled, e.TimerFired, e.SignalReceived)
+_FACTS = (e.WorkflowStarted, e.WorkflowCancelRequested, e.ActivityCompleted, e.ActivityCancelled, e.TimerFired, e.SignalReceived,
+          e.SignalDelivered, e.SignalUndelivered, e.UpdateAccepted)  # fmt: skip
 
 
 def reaches_code(event: e.Event) -> bool:
-    return isinstance(event, _FACTS) or (isinstance(event, e.ActivityFailed | e.ActivityTimedOut) and event.next_attempt_at is None)
+    return isinstance(event, _FACTS + e.ChildEnd.__args__) or (isinstance(event, e.ActivityFailed | e.ActivityTimedOut) and event.next_attempt_at is None)
 
 
 @dataclass

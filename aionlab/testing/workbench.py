@@ -85,7 +85,9 @@ class Workbench:
     def activity(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Take an activity (decorated with @activity) in."""
         bare = getattr(fn, "fn", fn)
-        self.functions[getattr(fn, "name", bare.__name__)] = Runnable(bare, inspect.iscoroutinefunction(bare), hints_of(bare), self.values)
+        self.functions[getattr(fn, "name", bare.__name__)] = Runnable(
+            bare, inspect.iscoroutinefunction(bare), hints_of(bare), self.values, getattr(fn, "retry_if", None)
+        )
         return fn
 
     # --- using ----------------------------------------------------------------------------------------------------------

@@ -29,10 +29,10 @@ from aionlab.engine.run import LiveRun
 from aionlab.replay.process import Code
 
 from .faults import Crash, FaultyStore
-from .programs import Block, interpret
+from .programs import CHILD, TAKEN, Block, interpret
 
 Op = tuple[Any, ...]
-"""("start", run) · ("done", run, activity) · ("twice", run, activity) · ("late", run, activity) · ("signal", run, name, n, keyed) ·
+"""("start", run) · ("done", run, activity) · ("twice", run, activity) · ("late", run, activity) · ("signal", run, name, n, keyed) · ("update", run, name, n) ·
 ("cancel" | "terminate" | "pause" | "resume" | "suspend" | "kill", run) · ("time", µs)."""
 Move = list[Op]
 BEGINNING = Micros(1_577_836_800_000_000)
@@ -127,19 +127,28 @@ class World:
     """An engine on a faulty store, and `programs`, one run for each. `reopen_store` gives the store again after a crash."""
 
     def __init__(
-        self, programs: Sequence[Block], seed: int, store: FaultyStore, reopen_store: Callable[[], EventStore] | None = None, deadlines: bool = False
+        self, programs: Sequence[Block], seed: int, store: FaultyStore, reopen_store: Callable[[], EventStore] | None = None, deadlines: bool = False,
+        family: bool = False,
     ) -> None:
+        """`family`: programs have children, and there is a run whose id is taken."""
         self.programs, self.store, self.reopen_store = programs, store, reopen_store
         self.clock = StillClock()
         self.ids = SeededIds(seed)
         self.deadlines = deadlines
         store.register_attribute("n", "int")
+        self.names = [WorkflowId(f"w{n}") for n in range(len(programs))]
+        """Workflow ids by number: the programs', then their children's as they come up."""
         self.codes = {f"p{n}": Code(f"p{n}", "v1", interpret, hints_of(interpret), VALUES) for n in range(len(programs))}
+        self.codes[CHILD] = Code(CHILD, "v1", interpret, hints_of(interpret), VALUES)
         self.counts: Counter[str] = Counter()
         self._logs: dict[WorkflowId, list[Recorded]] = {}
         self.acknowledged: list[tuple[WorkflowId, int]] = []
         """(workflow id, payload) of signals whose senders were told that they are recorded."""
         self.open()
+        if family:
+            self.ids.next_run = -1
+            self.engine.submit(Call("start", StartRequest(CHILD, VALUES.encode_args(([["receive", "never", None]],), {}), workflow_id=TAKEN, python=PYTHON)))
+            self.settle()
 
     # --- life and death of the engine
 
@@ -178,7 +187,7 @@ class World:
     # --- looking
 
     def name(self, run: int) -> WorkflowId:
-        return WorkflowId(f"w{run}")
+        return self.names[run]
 
     def live(self, run: int) -> LiveRun | None:
         return self.engine.registry.get(self.name(run))
@@ -212,6 +221,17 @@ class World:
         """Carry a move out, until all of it has happened or cannot. `split`: a turn for each of its facts instead of one for all."""
         for part in [[op] for op in move] if split else [move]:
             self._play(part)
+        self.meet()
+
+    def meet(self) -> None:
+        """Number the children that have come up, in the order their parents asked for them."""
+        known = set(self.names)
+        for name in self.names:  # grows meanwhile: children have children
+            for recorded in self._log(name):
+                event = recorded.event
+                if isinstance(event, e.ChildWorkflowStarted) and event.child_workflow_id not in known and not event.named:
+                    known.add(event.child_workflow_id)
+                    self.names.append(event.child_workflow_id)
 
     def _play(self, move: Move) -> None:
         before = {op: self._times(op) for op in move if op[0] in _FIRST_EVENT}
@@ -285,6 +305,8 @@ class World:
                 ))  # fmt: skip
             case ("signal", run, name, n, keyed):
                 call = Call("signal", self.name(run), name, VALUES.encode(n), None, f"key-{n}" if keyed else None)
+            case ("update", run, name, n):
+                call = Call("update", self.name(run), name, VALUES.encode_args((n,), {}), f"u-{n}")
             case ("kill", run):
                 live = self.live(run)
                 if live is None or live.process is None:
@@ -320,6 +342,8 @@ class World:
             case ("signal", _, _, n, _):
                 payload = VALUES.encode(n)
                 return sum(isinstance(r.event, e.SignalReceived) and r.event.payload == payload for r in history)
+            case ("update", _, _, n):
+                return sum(isinstance(r.event, e.UpdateAccepted) and r.event.update_id == f"u-{n}" for r in history)
             case ("start", _):
                 return len(history[:1])
             case (verb, _) if verb in _FIRST_EVENT:
@@ -331,7 +355,7 @@ class World:
         """After a crash: whether the log shows the op, or it need not be done again."""
         if op[0] in ("time", "kill", "suspend", "late"):
             return True
-        if op[0] == "signal" and op[4]:
+        if op[0] == "update" or (op[0] == "signal" and op[4]):
             return False  # a key makes it safe to send again without looking
         if op[0] in ("done", "twice"):
             live = self.live(op[1])
@@ -352,7 +376,7 @@ class World:
             return times > 0 and not (op[0] == "signal" and op[4])
         except AionError:
             return True
-        if op[0] in ("signal", "start") and times != 1:
+        if op[0] in ("signal", "start", "update") and times != 1:
             raise Broken(f"{op} was acknowledged and is {times} times in the log")
         if op[0] == "signal":
             self.acknowledged.append((self.name(op[1]), op[3]))

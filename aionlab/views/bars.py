@@ -1,4 +1,4 @@
-"""What a timeline draws: for each activity, timer and signal a row of pieces of time, each of one of a few kinds.
+"""What a timeline draws: for each activity, timer, signal and child a row of pieces of time, each of one of a few kinds.
 
 Text, page and picture draw these same rows, so that none of them knows more than the others.
 """
@@ -43,6 +43,7 @@ _OUTCOMES = {
     "Failed": "failed",
     "TimedOut": "failed",
     "Cancelled": "dropped",
+    "Terminated": "dropped",
     "Abandoned": "dropped",
 }
 
@@ -109,7 +110,10 @@ def _pieces(group: Group, end: Micros) -> Iterable[Piece]:
         if at is not None and one.started_at > at:
             yield Piece(waiting, at, one.started_at, f"{KINDS[waiting].word}, {spell(one.started_at - at)}")
         stop = end if one.ended_at is None else one.ended_at
-        yield Piece(_OUTCOMES[one.outcome], one.started_at, stop, _attempt_title(one, stop), one.ended_at is None)
+        title = _attempt_title(one, stop)
+        if group.kind in ("child", "update"):
+            title = title.removeprefix("attempt 1: ")
+        yield Piece(_OUTCOMES[one.outcome], one.started_at, stop, title, one.ended_at is None)
         at, waiting = stop, "retry" if one.retry_at is not None else "wait"
     last_open = not group.attempts or group.attempts[-1].ended_at is not None
     stop = end if group.closed_at is None else group.closed_at

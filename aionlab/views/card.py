@@ -8,21 +8,25 @@ from typing import Any
 
 from aionlab.core.clock import Micros
 from aionlab.core.durations import spell
-from aionlab.core.events import Recorded, WorkflowFailed, WorkflowStarted
+from aionlab.core.events import MemoUpdated, Recorded, WorkflowFailed, WorkflowForked, WorkflowStarted
 from aionlab.core.failure import Failure
+from aionlab.core.jsontext import dumps, loads
 from aionlab.core.ports import Run
+from aionlab.core.running import HandlerInfo
 from aionlab.core.snapshots import Entry
 
 from .bundle import Shown
 from .detail import about, carried, kind
-from .document import Document, cell, code_cell, code_note, facts, grid, heading, listing, note, stacked, titled
-from .groups import Span, story
+from .document import Document, cell, code_cell, code_note, facts, grid, heading, listing, note, stacked, state_cell, titled
+from .groups import Span, groups, story
 from .palette import RED
 from .preview import failure_line, masked, preview
 from .runs import attributes_line
 from .text import block, clip, counted, label, lasted, short, when
 
 _CAUSES = 8
+_CHILDREN = 20
+_HANDLERS = 60
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -39,6 +43,8 @@ class RunCard(Shown):
     now: Micros | None = None
     details: str = ""
     last: int = 8
+    handlers: Sequence[HandlerInfo] = ()
+    """What an open run can be told and asked."""
 
     def _line(self) -> str:
         run = self.run
@@ -53,27 +59,32 @@ class RunCard(Shown):
         age = lasted(run.started_at, end)
         return stacked(
             heading(label(run.workflow_type, 40), label(run.workflow_id, 200), run.status.value, age),
-            facts([*self._facts(first), ("duration", age)]),
+            facts([*self._facts(first, events), ("duration", age)]),
             titled("details", listing(block(self.details))) if self.details else None,
             self._outcome(events),
+            _children(events),
             titled(
                 f"last of {counted(len(events), 'event')}" if len(events) > self.last else "events", _events(events[-self.last :])
             ),
         )
 
-    def _facts(self, first: WorkflowStarted | None) -> list[tuple[str, Any]]:
+    def _facts(self, first: WorkflowStarted | None, events: Sequence[Recorded]) -> list[tuple[str, Any]]:
         run, entry = self.run, self.entry
         return [
             ("awaits", clip(entry.waiting_for, 200) if entry else ""),
             ("lives", _lives(entry) if entry else ""),
+            *((title, _handlers(self.handlers, kind)) for title, kind in (("signals", "signal"), ("queries", "query"), ("updates", "update"))),
             ("run id", code_cell(label(run.run_id, 200))),
             ("version", code_cell(short(run.version), label(run.version, 200))),
             ("started", when(run.started_at)),
             ("closed", when(run.closed_at)),
             ("deadline", when(first.deadline) if first else ""),
+            ("child of", code_cell(label(first.parent_workflow_id, 200)) if first and first.parent_workflow_id else ""),
             ("follows", code_cell(label(run.parent_run_id, 200)) if run.parent_run_id else ""),
             ("attributes", attributes_line(run.attributes, 400)),
-            ("memo", code_cell(preview(first.memo.encode("utf-8", "replace"), 400)) if first and first.memo else ""),
+            ("forked from", _forked(events)),
+            ("begins", when(first.begins_at) if first else ""),
+            ("memo", code_cell(preview(memo, 400)) if (memo := _memo(first, events)) else ""),
             ("input", code_cell(preview(first.input, 400)) if first else ""),
             ("idempotency key", code_cell(label(run.idempotency_key)) if run.idempotency_key else ""),
         ]
@@ -87,6 +98,48 @@ class RunCard(Shown):
             return titled("result", code_note(span.result))
         last = events[-1].event
         return failed(last.error) if isinstance(last, WorkflowFailed) else None
+
+
+def _handlers(handlers: Sequence[HandlerInfo], kind: str) -> Any:
+    """The handlers of one kind, with what they take: "set_qty(qty: int), pay(amount)"."""
+    told = ", ".join(label(one.name, 40) + clip(one.signature, 80) for one in handlers[:_HANDLERS] if one.kind == kind)
+    return code_cell(told) if told else ""
+
+
+def _forked(events: Sequence[Recorded]) -> Any:
+    """Where the run's history was copied from."""
+    mark = next((one.event for one in events if isinstance(one.event, WorkflowForked)), None)
+    return "" if mark is None else code_cell(f"{label(mark.workflow_id, 200)}, up to event {mark.seq} of run {label(mark.run_id, 200)}")
+
+
+def _memo(first: WorkflowStarted | None, events: Sequence[Recorded]) -> bytes:
+    """The memo as it stands, as it is recorded; empty when there is none."""
+    memo = first.memo.encode("utf-8", "replace") if first and first.memo else b""
+    updates = [one.event.memo for one in events if isinstance(one.event, MemoUpdated)]
+    if not updates:
+        return memo
+    try:
+        merged = dict(loads(memo)) if memo else {}
+        for update in updates:
+            merged |= loads(update)
+    except (ValueError, TypeError):
+        return memo
+    return dumps({name: value for name, value in merged.items() if value is not None})
+
+
+def _children(events: Sequence[Recorded]) -> Document | None:
+    """The children the run has started, the last ones where there are many."""
+    found = [group for group in groups(events) if group.kind == "child"]
+    if not found:
+        return None
+    shown = found[-_CHILDREN:]
+    rows = [
+        (group.id, group.name, state_cell(group.status), lasted(group.started_at, group.closed_at), code_cell(group.failure or group.result))
+        for group in shown
+        if group.started_at is not None
+    ]
+    title = "1 child" if len(found) == 1 else f"{len(found):,} children"
+    return titled(title if len(shown) == len(found) else f"last of {title}", grid(("child", "workflow", "status", "took", "result"), rows))
 
 
 def failed(failure: Failure) -> Document:

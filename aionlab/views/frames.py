@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aionlab.core import events as e
 from aionlab.core.ports import Run
-from aionlab.core.snapshots import Entry
+from aionlab.core.snapshots import Entry, QueueState
 
 from .detail import carried, kind
 from .groups import groups
@@ -31,12 +31,23 @@ _PAYLOADS: Mapping[type, Callable[[Any], bytes]] = {
     e.ActivityScheduled: attrgetter("input"),
     e.ActivityCompleted: attrgetter("result"),
     e.SignalReceived: attrgetter("payload"),
+    e.SignalSent: attrgetter("payload"),
+    e.UpdateAccepted: attrgetter("args"),
+    e.WorkflowContinuedAsNew: attrgetter("input"),
+    e.ChildWorkflowStarted: attrgetter("input"),
+    e.ChildWorkflowCompleted: attrgetter("result"),
 }
 _NAMES: Mapping[type, Callable[[Any], str | None]] = {
     e.WorkflowStarted: attrgetter("workflow_type"),
     e.ActivityScheduled: attrgetter("activity_type"),
     e.SignalReceived: attrgetter("name"),
+    e.SignalSent: attrgetter("name"),
+    e.UpdateAccepted: attrgetter("name"),
+    e.UpdateCompleted: attrgetter("update_id"),
     e.TimerStarted: attrgetter("summary"),
+    e.ChildWorkflowStarted: attrgetter("workflow_type"),
+    e.PatchMarked: attrgetter("patch_id"),
+    e.ScheduleTriggered: attrgetter("workflow_id"),
 }
 _TIMERS = (e.TimerStarted, e.TimerFired, e.TimerCancelled)
 _CLASSES: tuple[type, ...] = tuple(e.Event.__args__)
@@ -51,7 +62,7 @@ _FIXED_KINDS = frozenset(_CLASSES) - {
 }
 
 
-def events_frame(events: Sequence[e.Recorded], *, full: bool = False, preview: int = 80) -> pd.DataFrame:
+def events_frame(events: Sequence[e.Recorded], *, full: bool = False, preview: int = 80, runs: bool = False) -> pd.DataFrame:
     """One row per event, in the order given.
 
     Index `seq` (int64): the event's number within its workflow id. Columns:
@@ -59,8 +70,8 @@ def events_frame(events: Sequence[e.Recorded], *, full: bool = False, preview: i
     - `time` (datetime64[us, UTC]): when it was recorded
     - `event` (category): the event's class, such as "ActivityScheduled"
     - `kind` (category): "fact" (reaches the code), "answer" (the code asked), "note" (bookkeeping)
-    - `name` (category): activity type - on every event of the activity -, signal name, timer summary or workflow type
-    - `ref` (Int64): ordinal of the activity or timer within its run, -1 for the run's deadline
+    - `name` (category): type of the activity or child - on every event of it -, signal name, timer summary or workflow type
+    - `ref` (Int64): ordinal of the activity, timer or child within its run, -1 for the run's deadline
     - `attempt` (Int64): from 1, on events of attempts
     - `payload` (string): what it carries, as JSON cut at `preview` characters; an error, a reason or a time in words otherwise
     - `deferred` (bool): recorded before the code could take it
@@ -70,7 +81,7 @@ def events_frame(events: Sequence[e.Recorded], *, full: bool = False, preview: i
     - `due` (datetime64[us, UTC]): when a timer fires, the next attempt begins or the deadline lies
     - `version` (string): whole version of the workflow's or the activity's code
     - `flags` (int64): engine-behaviour flags in force
-    - `run_id`, `workflow_id` (category)
+    - `run_id`, `workflow_id` (category); also with `runs` alone
     """
     import numpy as np
     import pandas as pd
@@ -96,6 +107,7 @@ def events_frame(events: Sequence[e.Recorded], *, full: bool = False, preview: i
         for field, column, mask in (
             ("activity_id", refs, has_ref),
             ("timer_id", refs, has_ref),
+            ("child_id", refs, has_ref),
             ("attempt", attempts, has_attempt),
         ):
             if field in fields:
@@ -135,25 +147,25 @@ def events_frame(events: Sequence[e.Recorded], *, full: bool = False, preview: i
             "due": _times(due),
             "version": pd.array(versions, dtype="string"),
             "flags": np.fromiter((recorded.flags for recorded in events), dtype=np.int64, count=n),
-            "run_id": _words(run_ids),
-            "workflow_id": _words([recorded.workflow_id for recorded in events]),
         }
+    if full or runs:
+        frame |= {"run_id": _words(run_ids), "workflow_id": _words([recorded.workflow_id for recorded in events])}
     index = pd.Index(np.fromiter((recorded.seq for recorded in events), dtype=np.int64, count=n), name="seq")
     return pd.DataFrame(frame, index=index, copy=False)
 
 
 def groups_frame(events: Iterable[e.Recorded], *, preview: int = 80) -> pd.DataFrame:
-    """One row per activity, timer and signal, in the order they entered the history.
+    """One row per activity, timer, signal and child, in the order they entered the history.
 
-    Index `group` (string): "activity#0", "timer#1", "deadline", "signal#0", counted within a run. Columns:
+    Index `group` (string): "activity#0", "timer#1", "deadline", "signal#0", "child#0", counted within a run. Columns:
 
-    - `kind` (category): "activity", "timer", "signal"
-    - `name` (string): activity type, timer summary, signal name
+    - `kind` (category): "activity", "timer", "signal", "child", "update"
+    - `name` (string): activity type, timer summary, signal name, a child's type and workflow id
     - `status` (category): see `groups.Group.status`
     - `start`, `end` (datetime64[us, UTC]): first scheduled (a signal: arrived) and closed; NaT while open
     - `duration` (timedelta64[us]): `end` - `start`
     - `wait` (timedelta64[us]): the part of it in which no attempt ran; for a signal how long the run had stood still before it
-    - `attempts` (int64): attempts begun, 0 for timers and signals
+    - `attempts` (int64): attempts begun, 0 for timers and signals, 1 for a child
     - `input`, `result`, `failure` (string): previews cut at `preview` characters
     - `run_id` (string)
     """
@@ -166,7 +178,7 @@ def groups_frame(events: Iterable[e.Recorded], *, preview: int = 80) -> pd.DataF
     return pd.DataFrame(
         {
             "kind": pd.Categorical(
-                [group.kind for group in found], categories=pd.Index(["activity", "timer", "signal"], dtype="string")
+                [group.kind for group in found], categories=pd.Index(["activity", "timer", "signal", "child", "update"], dtype="string")
             ),
             "name": pd.array([group.name for group in found], dtype="string"),
             "status": _words([group.status for group in found]),
@@ -223,22 +235,62 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
     )
 
 
-def versions_frame(versions: Sequence[tuple[str, int, bool, bool]]) -> pd.DataFrame:
-    """Stored versions of a workflow, in the order given: (version, stored at in microseconds, routed, trusted).
+def counts_frame(counts: Mapping[Any, int]) -> pd.DataFrame:
+    """One row per value that runs were counted by, in the order given.
 
-    Index `version` (string; its first seven characters). Columns: `stored` (datetime64[us, UTC]), `routed` (bool; whether new starts
-    get it), `trusted` (bool; whether it may run here), `full` (string; the whole version).
+    Index `group` (object): the value as it was given, texts as visible lines, None for runs without one. Columns: `runs` (int64).
+    """
+    import numpy as np
+    import pandas as pd
+
+    keys = [visible(key) if isinstance(key, str) else key for key in counts]
+    return pd.DataFrame({"runs": np.fromiter(counts.values(), dtype=np.int64, count=len(counts))}, index=pd.Index(keys, name="group", dtype=object))
+
+
+def versions_frame(versions: Sequence[tuple[str, int, bool, bool, bool, int]], *, full: bool = False) -> pd.DataFrame:
+    """Stored versions of a workflow, in the order given: (version, stored at in microseconds, routed, trusted, pinned, open runs).
+
+    Index `version` (string; its first seven characters, with `full` all of it). Columns: `stored` (datetime64[us, UTC]), `routed` (bool;
+    whether new starts get it), `pinned` (bool; whether they still will when a cell defines another), `open` (int64; open runs on it),
+    `trusted` (bool; whether it may run here).
     """
     import pandas as pd
 
     return pd.DataFrame(
         {
-            "stored": _times([stored for _, stored, _, _ in versions]),
-            "routed": pd.array([routed for _, _, routed, _ in versions], dtype="bool"),
-            "trusted": pd.array([trusted for _, _, _, trusted in versions], dtype="bool"),
-            "full": _texts(version for version, _, _, _ in versions),
+            "stored": _times([one[1] for one in versions]),
+            "routed": pd.array([one[2] for one in versions], dtype="bool"),
+            "pinned": pd.array([one[4] for one in versions], dtype="bool"),
+            "open": pd.array([one[5] for one in versions], dtype="int64"),
+            "trusted": pd.array([one[3] for one in versions], dtype="bool"),
         },
-        index=pd.Index(_texts(short(version) for version, _, _, _ in versions), name="version"),
+        index=pd.Index(_texts(one[0] if full else short(one[0]) for one in versions), name="version"),
+    )
+
+
+def queues_frame(states: Sequence[QueueState]) -> pd.DataFrame:
+    """One row per queue.
+
+    Index `queue` (string). Columns:
+
+    - `waiting`, `running` (int64): activities that wait for their turn, attempts that hold a slot
+    - `concurrency`, `rate` (Int64): attempts at once, starts within a period; missing where there is no limit
+    - `period` (timedelta64[us]): missing where there is no rate
+    - `priority` (bool): whether priorities count
+    """
+    import numpy as np
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "waiting": np.array([state.waiting for state in states], dtype=np.int64),
+            "running": np.array([state.running for state in states], dtype=np.int64),
+            "concurrency": pd.array([state.concurrency for state in states], dtype="Int64"),
+            "rate": pd.array([state.rate for state in states], dtype="Int64"),
+            "period": np.array([np.timedelta64("NaT") if state.period is None else state.period for state in states], dtype="timedelta64[us]"),
+            "priority": np.array([state.priority for state in states], dtype=bool),
+        },
+        index=pd.Index(pd.array([visible(state.name) for state in states], dtype="string"), name="queue"),
     )
 
 
@@ -276,11 +328,12 @@ def registry_frame(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def _name_attempts(names: list[str | None], run_ids: Sequence[str], bare: Sequence[e.Event], where: Iterable[int]) -> None:
-    """Give every event of an activity or timer the name its first event had."""
+    """Give every event of an activity, timer or child the name its first event had."""
     known: dict[tuple[str, str, int], str] = {}
     for i in where:
         event: Any = bare[i]
-        key = ("timer", run_ids[i], event.timer_id) if type(event) in _TIMERS else ("activity", run_ids[i], event.activity_id)
+        kind_of, number = ("timer", event.timer_id) if type(event) in _TIMERS else ("child", event.child_id) if hasattr(event, "child_id") else ("activity", event.activity_id)
+        key = (kind_of, run_ids[i], number)
         name = names[i]
         if name is not None:
             known[key] = name

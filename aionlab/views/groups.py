@@ -1,4 +1,4 @@
-"""A history told by what was asked: one group for each activity, timer and signal, with its attempts and waits.
+"""A history told by what was asked: one group for each activity, timer, signal and child, with its attempts and waits.
 
 One pass over the events, linear, and lenient: a history that begins in the middle (a page of it, a tail) gives groups without
 what came before. Everything that draws or tabulates a run starts from here.
@@ -16,6 +16,7 @@ from aionlab.core.errors import IllegalEvent
 from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.status import Status, after
 
+from .detail import timer
 from .preview import failure_line, preview
 from .text import clip, label
 
@@ -38,17 +39,17 @@ class AttemptSpan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What became of one activity, timer or signal.
+    """What became of one activity, timer, signal or child.
 
     Texts are visible lines, names cut at 200 cells; times are microseconds since the epoch.
     """
 
     id: str
-    """"activity#0", "timer#1", "deadline", "signal#0" (the signal's ordinal among the run's signals)."""
+    """"activity#0", "timer#1", "deadline", "child#0", "signal#0" (the signal's ordinal among the run's signals)."""
     kind: str
-    """"activity", "timer" or "signal"."""
+    """"activity", "timer", "signal", "child" or "update"."""
     name: str
-    """The activity's type, the timer's summary, the signal's name."""
+    """The activity's type, the timer's summary, the signal's name, the child's type and workflow id."""
     ref: int
     seq: int
     """Of the first event of the group."""
@@ -62,7 +63,8 @@ class Group:
     attempts: tuple[AttemptSpan, ...]
     status: str
     """"Scheduled", "Running", "Waiting for retry", "Completed", "Failed", "TimedOut", "Cancelled" or "Abandoned" for activities;
-    "Waiting", "Fired", "Cancelled" or "Abandoned" for timers; "Received" for signals."""
+    "Waiting", "Fired", "Cancelled" or "Abandoned" for timers; "Received" for signals; "Running", "Completed", "Failed", "Cancelled",
+    "TimedOut", "Terminated" or "Abandoned" (the run ended first) for children."""
     input: str
     result: str
     failure: str
@@ -73,7 +75,7 @@ class Group:
     def wait(self) -> int:
         """Microseconds not spent in an attempt: before the first one, and between them."""
         first = self.scheduled_at if self.scheduled_at is not None else self.started_at
-        last = self.closed_at if self.kind != "activity" else self.attempts[-1].started_at if self.attempts else self.closed_at
+        last = self.closed_at if self.kind in ("timer", "signal") else self.attempts[-1].started_at if self.attempts else self.closed_at
         if first is None or last is None:
             return 0
         busy = sum(one.ended_at - one.started_at for one in self.attempts[:-1] if one.ended_at is not None)
@@ -93,7 +95,7 @@ class Span(NamedTuple):
     last_at: Micros
     """When its last event was recorded."""
     idle_since: Micros | None
-    """Since when an open run has had neither an activity nor a timer of its own open: only a message can move it. Else None."""
+    """Since when an open run has had neither an activity, a timer nor a child of its own open: only a message can move it. Else None."""
     paused: tuple[tuple[Micros, Micros | None], ...]
     result: str
     failure: str
@@ -117,6 +119,7 @@ class _Open:
         "id",
         "input",
         "kind",
+        "lasts",
         "name",
         "ref",
         "result",
@@ -134,6 +137,8 @@ class _Open:
         self.closed_at: Micros | None = None
         self.due_at: Micros | None = None
         self.attempts: list[AttemptSpan] = []
+        self.lasts = False
+        """Whether an activity goes on when its cancellation is asked for."""
 
     def begin(self, number: int, at: Micros) -> None:
         self.end(at, "Abandoned")
@@ -185,9 +190,13 @@ class _Run:
         self.paused: list[tuple[Micros, Micros | None]] = []
         self.activities: dict[int, _Open] = {}
         self.timers: dict[int, _Open] = {}
+        self.children: dict[int, _Open] = {}
+        self.unwanted: dict[int, Micros] = {}
+        """Activities whose cancellation was asked for by the event before, and when."""
         self.busy: set[int] = set()
         self.sleeping: set[int] = set()
         self.signals = 0
+        self.updates: dict[str, _Open] = {}
         self.moved_at: Micros | None = first.at
         self.maybe_received: _Open | None = None
         """A signal that came while a timer ran: it was waited for if the code's first answer is to drop that timer."""
@@ -216,11 +225,24 @@ class _Run:
             fresh.append((self, found))
         return found
 
+    def drop_unwanted(self) -> None:
+        """Activities that were closed by the request to cancel them, for no end of theirs is recorded."""
+        for number, at in self.unwanted.items():
+            self.activities[number].close(at, "Cancelled")
+            self.busy.discard(number)
+        self.unwanted.clear()
+
+    def child(self, number: int, seq: int, fresh: list[tuple[_Run, _Open]]) -> _Open:
+        found = self.children.get(number)
+        if found is None:
+            found = self.children[number] = _Open(f"child#{number}", "child", number, seq, "Running")
+            fresh.append((self, found))
+        return found
+
     def timer(self, number: int, seq: int, fresh: list[tuple[_Run, _Open]]) -> _Open:
         found = self.timers.get(number)
         if found is None:
-            name = "deadline" if number == e.DEADLINE else f"timer#{number}"
-            found = self.timers[number] = _Open(name, "timer", number, seq, "Waiting")
+            found = self.timers[number] = _Open(timer(number), "timer", number, seq, "Waiting")
             fresh.append((self, found))
         return found
 
@@ -239,6 +261,8 @@ def story(events: Iterable[e.Recorded], limit: int = 120) -> Story:
         if run is None:
             run = runs[recorded.run_id] = _Run(recorded, limit)
         _take(run, recorded, fresh)
+    for run in runs.values():
+        run.drop_unwanted()
     return Story(tuple(run.span() for run in runs.values()), tuple(found.frozen(run) for run, found in fresh))
 
 
@@ -246,9 +270,14 @@ def _take(run: _Run, recorded: e.Recorded, fresh: list[tuple[_Run, _Open]]) -> N
     event, at, seq, limit = recorded.event, recorded.at, recorded.seq, run.limit
     run.last_at = at
     waited, run.maybe_received = run.maybe_received, None
+    if run.unwanted:
+        if type(event) is e.ActivityCancelled:
+            run.unwanted.pop(event.activity_id, None)
+        run.drop_unwanted()
     match event:
-        case e.ActivityScheduled(activity_id=number, activity_type=name, input=payload):
+        case e.ActivityScheduled(activity_id=number, activity_type=name, input=payload, options=options):
             found = run.activity(number, seq, fresh)
+            found.lasts = options.cancellation == "wait_completed"
             found.name, found.input, found.scheduled_at = label(name, _NAME), preview(payload, limit), at
             run.busy.add(number)
         case e.ActivityStarted(activity_id=number, attempt=attempt):
@@ -266,8 +295,10 @@ def _take(run: _Run, recorded: e.Recorded, fresh: list[tuple[_Run, _Open]]) -> N
             _attempt_ended(
                 run, run.activity(number, seq, fresh), at, "TimedOut", again, clip(f"took too long ({which[:limit]})", limit)
             )
-        case e.ActivityCancelRequested():
-            pass
+        case e.ActivityCancelRequested(activity_id=number):
+            found = run.activity(number, seq, fresh)
+            if not found.lasts:
+                run.unwanted[number] = at
         case e.ActivityCancelled(activity_id=number):
             run.activity(number, seq, fresh).close(at, "Cancelled")
             run.busy.discard(number)
@@ -276,7 +307,7 @@ def _take(run: _Run, recorded: e.Recorded, fresh: list[tuple[_Run, _Open]]) -> N
             found = run.timer(number, seq, fresh)
             found.scheduled_at = found.started_at = at
             found.due_at, found.name = due, label(summary, _NAME) if summary else found.name
-            if number != e.DEADLINE:
+            if number >= 0 or number == e.DELAY:
                 run.sleeping.add(number)
         case e.TimerFired(timer_id=number):
             run.timer(number, seq, fresh).close(at, "Fired")
@@ -297,8 +328,46 @@ def _take(run: _Run, recorded: e.Recorded, fresh: list[tuple[_Run, _Open]]) -> N
                 found.scheduled_at, run.moved_at = run.moved_at, at
             elif not run.busy:
                 run.maybe_received = found
+        case e.UpdateAccepted(update_id=name):
+            run.updates[name] = found = _Open(f"update#{len(run.updates)}", "update", len(run.updates), seq, "Running")
+            found.name, found.input, found.scheduled_at = label(event.name, _NAME), preview(event.args, limit), at
+            found.begin(1, at)
+            run.moved_at = at
+            fresh.append((run, found))
+        case e.UpdateCompleted(update_id=name, result=result, error=refusal):
+            answered = run.updates.get(name)
+            if answered is not None:
+                answered.result = "" if result is None else preview(result, limit)
+                answered.failure = "" if refusal is None else failure_line(refusal, limit)
+                answered.end(at, "Completed" if refusal is None else "Failed", None, answered.failure)
+                answered.close(at, "Completed" if refusal is None else "Failed")
+        case e.ChildWorkflowStarted(child_id=number, workflow_type=name, child_workflow_id=workflow_id, input=payload):
+            found = run.child(number, seq, fresh)
+            found.name, found.input, found.scheduled_at = label(f"{name} ({workflow_id})", _NAME), preview(payload, limit), at
+            found.begin(1, at)
+            run.busy.add(~number)
+        case e.ChildWorkflowCancelRequested():
+            pass
+        case _ if type(event) in e.CHILD_ENDS:
+            _child_ended(run, run.child(event.child_id, seq, fresh), recorded)  # type: ignore[union-attr]  # narrowed by the set
         case _:
             _lifecycle(run, recorded)
+
+
+def _child_ended(run: _Run, found: _Open, recorded: e.Recorded) -> None:
+    event, at = recorded.event, recorded.at
+    match event:
+        case e.ChildWorkflowCompleted(result=payload):
+            found.result = preview(payload, run.limit)
+        case e.ChildWorkflowFailed(error=error):
+            found.failure = failure_line(error, run.limit)
+        case _:
+            pass
+    outcome = type(event).__name__.removeprefix("ChildWorkflow")
+    found.end(at, outcome, None, found.failure)
+    found.close(at, outcome)
+    run.busy.discard(~found.ref)
+    run.moved_at = at
 
 
 def _attempt_ended(run: _Run, found: _Open, at: Micros, outcome: str, again: Micros | None, failure: str) -> None:
@@ -310,6 +379,23 @@ def _attempt_ended(run: _Run, found: _Open, at: Micros, outcome: str, again: Mic
         run.moved_at = at
     else:
         found.status = "Waiting for retry"
+
+
+def _reopened(run: _Run, at: Micros, timers: tuple[tuple[int, Micros], ...]) -> None:
+    """What the end of the run had closed is open again; activities say so themselves, by an attempt."""
+    run.closed_at, run.failure, run.moved_at = None, "", at
+    if run.paused and run.paused[-1][1] is None:
+        run.paused[-1] = (run.paused[-1][0], at)
+    for number, due in timers:
+        pending = run.timers.get(number)
+        if pending is not None:
+            pending.status, pending.closed_at, pending.due_at = "Waiting", None, due
+            if number >= 0 or number == e.DELAY:
+                run.sleeping.add(number)
+    for child in run.children.values():
+        if child.status == "Abandoned":
+            child.begin(1, at)
+            run.busy.add(~child.ref)
 
 
 def _lifecycle(run: _Run, recorded: e.Recorded) -> None:
@@ -328,13 +414,15 @@ def _lifecycle(run: _Run, recorded: e.Recorded) -> None:
             run.failure = failure_line(error, run.limit)
         case e.WorkflowPaused():
             run.paused.append((at, None))
+        case e.WorkflowReopened(timers=timers):
+            _reopened(run, at, timers)
         case e.WorkflowResumed() if run.paused:
             run.paused[-1] = (run.paused[-1][0], at)
         case _:
             pass
     if type(event) in e.TERMINAL:
         run.closed_at = at
-        for found in (*run.activities.values(), *run.timers.values()):
+        for found in (*run.activities.values(), *run.timers.values(), *run.children.values(), *run.updates.values()):
             if found.closed_at is None:
                 found.close(at, "Abandoned")
         run.busy.clear()

@@ -32,9 +32,9 @@ _DONE, _BAD, _GOING, _HELD, _STOPPED = Look("✓", GREEN), Look("✗", RED), Loo
 _IDLE = Look("·", GREY)
 _LOOKS = {
     **dict.fromkeys(("Completed", "Fired", "Received", "ok"), _DONE),
-    **dict.fromkeys(("Failed", "Stuck", "Crashed", "error"), _BAD),
+    **dict.fromkeys(("Failed", "Stuck", "Crashed", "Down", "error"), _BAD),
     **dict.fromkeys(("Running", "Resident", "Started"), _GOING),
-    **dict.fromkeys(("Paused", "Waiting for retry", "Waiting", "warning"), _HELD),
+    **dict.fromkeys(("Paused", "Waiting for retry", "Waiting", "Restarting", "warning"), _HELD),
     **dict.fromkeys(("Cancelled", "Terminated"), _STOPPED),
     "TimedOut": Look("◷", RED),
     "ContinuedAsNew": Look("↻", GREEN),

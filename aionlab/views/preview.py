@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 
+from aionlab.core.codecs import told
 from aionlab.core.failure import Failure
 
 from .text import clip
@@ -39,6 +40,9 @@ def preview(payload: bytes | None, limit: int = 80) -> str:
     """The payload as visible compact JSON of at most `limit` cells; "" for None."""
     if payload is None:
         return ""
+    sealed = told(payload) if payload[:1] == b"\0" else None
+    if sealed is not None:
+        return clip(sealed, limit)
     window = 2 * limit + 1
     if len(payload) > 4 * window:
         # masking shortens, so look a little further than is shown
@@ -53,6 +57,8 @@ def preview(payload: bytes | None, limit: int = 80) -> str:
 
 def failure_line(failure: Failure, limit: int = 200) -> str:
     """ "ValueError: the message", on one visible line."""
+    if failure.sealed is not None:
+        return clip(failure.message, limit)
     message = masked(failure.message[: 4 * limit])
     return clip(f"{failure.type}: {message}" if message else failure.type, limit)
 

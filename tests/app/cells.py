@@ -68,3 +68,10 @@ async def patient(n: int) -> str:
     finally:
         await charge(n)
     return "unreachable"
+
+
+@workflow
+async def packs() -> None:
+    workflow.set_details("packing **3** boxes")
+    await workflow.receive("go")
+    workflow.set_details("all gone")

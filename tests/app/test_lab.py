@@ -254,3 +254,17 @@ def test_options_that_make_no_sense(tmp_path: Path) -> None:
         with pytest.raises(errors.InvalidOption):
             aionlab.open(tmp_path / "lab.db", **options)  # type: ignore[arg-type]
     assert list(tmp_path.glob("*.db*")) == []
+
+
+def test_a_card_shows_what_the_code_says_of_itself(lab: Any) -> None:
+    """I07 Given summaries/details on run, timer, activity and handlers, then they are in the history and in describe."""
+
+    handle = lab.start(cells.packs)
+    assert "packing **3** boxes" in repr_of(handle.describe())
+    handle.signal("go")
+    handle.result(5)
+    until(lambda: "all gone" in repr_of(handle.describe()))
+
+
+def repr_of(shown: Any) -> str:
+    return str(shown._repr_mimebundle_()["text/plain"])

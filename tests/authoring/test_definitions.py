@@ -124,21 +124,33 @@ def test_a_workflow_called_like_a_function_says_how_to_start_it() -> None:
         order(1)
 
 
-def test_a_workflow_called_inside_another_says_what_to_await_instead(bench: Workbench) -> None:
+def test_a_workflow_called_inside_another_is_a_child_and_its_function_is_a_call(bench: Workbench) -> None:
     @workflow
     async def child(x: int) -> int:
         return x + 1
 
     async def parent() -> list[Any]:
-        try:
-            await child(1)
-        except NotAWorkflow as refused:
-            return [str(refused), await child.fn(1)]
-        return []
+        return [await child(1), await child.fn(2), workflow.info().workflow_id]
 
-    words, value = run(bench, parent)
-    assert "child workflows cannot be started yet: await its function, child.fn(…)" in words
-    assert value == 2
+    bench.workflow(child)
+    first, second, name = run(bench, parent)
+    assert (first, second) == (2, 3)
+    assert [str(each) for each in bench.store.ids()] == [name, f"{name}/child-0"]
+
+
+def test_a_workflow_asked_for_with_options(bench: Workbench) -> None:
+    @workflow
+    async def child(x: int) -> int:
+        return x + 1
+
+    named = child.with_options(id="the-child").with_options(deadline="1h")
+    assert (named.options.id, named.options.deadline, named.name, child.options.id) == ("the-child", 3_600_000_000, "child", None)
+
+    async def parent() -> int:
+        return await named(x=1)
+
+    bench.workflow(child)
+    assert run(bench, parent) == 2 and "the-child" in bench.store.ids()
 
 
 # --- activities

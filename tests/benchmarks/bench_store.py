@@ -24,7 +24,7 @@ from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.ports import Batch, RunChange
 from aionlab.core.status import Status
 from aionlab.store.sqlite import SqliteStore
-from aionlab.testing.conformance import ENDS, W, first, new_run, row, started
+from aionlab.testing.conformance import ENDS, W, asked, first, new_run, row, started
 
 DATA = b'{"activity_type":"double"}'
 PAYLOAD = b'{"x":12345,"pad":"' + b"x" * 120 + b'"}'
@@ -370,7 +370,7 @@ def pages(path: str, runs: int = 200_000) -> float:
     took = []
     for n in range(50):
         began = time.perf_counter()
-        found = store.runs(status=Status.RUNNING, workflow_type="order", attributes={"customer": f"c{n}"}, limit=50, offset=100)
+        found = store.runs(asked(f"status = 'Running' AND type = 'order' AND customer = 'c{n}' LIMIT 50", customer="keyword"))
         took.append(time.perf_counter() - began)
         assert len(found) == 50
     store.close()

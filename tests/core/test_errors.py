@@ -16,6 +16,7 @@ SAID: list[tuple[Any, str]] = [
     (errors.InvalidPayload("input.a", "no"), "input.a: no"),
     (errors.PayloadTooLarge("input", 3000, 2000), "input: 3,000 bytes encoded, over the limit of 2,000; record a path or a key and keep the data elsewhere"),
     (errors.InvalidAttribute("stage", "is wrong"), "search attribute 'stage': is wrong"),
+    (errors.InvalidFilter("staus = 'Failed'", 0, 5, "no field 'staus'"), "no field 'staus'\n  staus = 'Failed'\n  ^^^^^"),
     (errors.WorkflowNotFound("order"), "no workflow 'order' is defined; define it with @workflow or %%workflow first"),
     (errors.WorkflowNotFound("order", "v1", ("a", "b")), "no workflow 'order' in version v1 is defined; known: a, b"),
     (errors.RunNotFound("o-1"), "there is no workflow 'o-1'"),

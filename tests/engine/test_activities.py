@@ -449,7 +449,7 @@ def deep() -> Exception:
 AWKWARD: list[Callable[[], BaseException]] = [
     BadStr, lambda: TwoArguments(1, 2), Unpicklable, Strange, cyclic, deep, lambda: ValueError("x" * 10_000_000), lambda: ValueError("\ud800"),
     lambda: ExceptionGroup("many", [ValueError("a"), BadStr()]), lambda: BaseExceptionGroup("base", [KeyboardInterrupt(), SystemExit(1)]),
-    lambda: SystemExit(3), KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, lambda: StopIteration(5), StopAsyncIteration,
+    lambda: SystemExit(3), GeneratorExit, asyncio.CancelledError, lambda: StopIteration(5), StopAsyncIteration,
     lambda: OSError(2, "gone", "file"), lambda: KeyError(object()), lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
     lambda: RecursionError("deep"), MemoryError, lambda: ValueError({"a": [float("nan")]}), lambda: type("Local", (Exception,), {})("local"),
 ]  # fmt: skip

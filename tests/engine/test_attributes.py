@@ -17,6 +17,7 @@ from aionlab.engine import processes
 from aionlab.engine.call import Call
 from aionlab.replay.rebuild import rebuild
 from aionlab.store.memory import MemoryStore
+from aionlab.testing.conformance import having
 from aionlab.testing.faults import Crash, FaultyStore
 from aionlab.testing.workbench import Workbench
 from tests.engine import programs
@@ -298,7 +299,7 @@ def test_times_are_stored_as_microseconds_and_replay_agrees(ours: Workbench, cap
     register(ours, "due", "datetime")
     ours.start("moments", how, id="w")
     assert attributes(ours) == stored
-    assert [row.workflow_id for row in ours.call("runs", {"attributes": stored or None})] == ["w"]
+    assert [row.workflow_id for row in ours.call("runs", having(stored))] == ["w"]
     ours.crash()
     ours.signal("w", "go", "on")
     assert ours.result("w") == "on" and attributes(ours) == stored

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from typing import Any
 
@@ -216,3 +217,111 @@ def test_a_query_replays_a_closed_run_without_running_its_cleanup_later(bench: W
     at_end = len(cleaned)
     assert query(bench, "w", "n") == 1
     assert len(cleaned) == at_end + 1  # closed at once, under a loop that refuses every request, not by the garbage collector later
+
+
+def test_a_thousand_queries_leave_history_byte_identical(bench: Workbench) -> None:
+    bench.workflow(tempted)
+    bench.start("with_handlers", id="w")
+    bench.start("tempted", id="t")
+    before, commits = snapshot(bench), bench.store.commits  # type: ignore[attr-defined]
+    for n in range(1000):
+        assert query(bench, "w", "plus", n) == 10 + n
+        if n % 20 == 0:
+            with pytest.raises(errors.QueryFailed):
+                query(bench, "t", list(acting())[n // 20 % 11])
+    assert snapshot(bench) == before and bench.store.commits == commits  # type: ignore[attr-defined]
+    bench.signal("w", "add", "stop")
+    assert bench.result("w") == 10
+
+
+def test_what_a_query_sets_in_its_context_stays_there(bench: Workbench) -> None:
+    seen: contextvars.ContextVar[str] = contextvars.ContextVar("seen", default="nothing")
+
+    async def contextual() -> list[str]:
+        seen.set("main")
+
+        def setting() -> str:
+            before = seen.get()
+            seen.set("query")
+            return before
+
+        workflow.on_query("set", setting)
+        await workflow.receive("go")
+        return [seen.get()]
+
+    bench.workflow(contextual)
+    bench.start("contextual", id="w")
+    assert [query(bench, "w", "set") for _ in range(2)] == ["main", "main"]
+    bench.signal("w", "go")
+    assert bench.result("w") == ["main"]
+
+
+def test_a_handler_may_be_asked_again_after_the_end_and_sees_the_final_state(bench: Workbench) -> None:
+    async def ending() -> str:
+        state = ["begun"]
+        workflow.on_query("state", lambda: state[-1])
+        try:
+            await workflow.receive("go")
+            state.append("received")
+        finally:
+            state.append("ended")
+        return state[-1]
+
+    bench.workflow(ending)
+    bench.start("ending", id="w")
+    assert query(bench, "w", "state") == "begun"
+    bench.signal("w", "go")
+    for _ in range(2):
+        assert query(bench, "w", "state") == bench.result("w") == "ended"
+        bench.crash()
+
+
+def test_reject_if_closed_says_the_status(bench: Workbench) -> None:
+    """C07"""
+    bench.start("with_handlers", id="w")
+    assert bench.values.decode(bench.call("query", "w", "n", b"[]", None, True)) == 10
+    bench.call("terminate", "w")
+    assert query(bench, "w", "n") == 10
+    with pytest.raises(errors.RunClosed, match="Terminated"):
+        bench.call("query", "w", "n", b"[]", None, True)
+
+
+def test_a_stuck_run_says_why_it_cannot_be_asked(bench: Workbench) -> None:
+    bench.start("order", id="w")
+    bench.workflow(programs.quick, name="order")
+    bench.crash()
+    with pytest.raises(errors.QueryFailed, match="the run is not in memory: w diverged"):
+        query(bench, "w", "n")
+
+
+def test_arguments_are_decoded_into_the_handlers_annotations(bench: Workbench) -> None:
+    async def typed() -> None:
+        def pair(value: tuple[int, str]) -> str:
+            return type(value).__name__
+
+        workflow.on_query("pair", pair)
+        await workflow.receive("never")
+
+    bench.workflow(typed)
+    bench.start("typed", id="w")
+    assert query(bench, "w", "pair", [1, "a"]) == "tuple"
+    with pytest.raises(errors.QueryFailed, match="expected"):
+        query(bench, "w", "pair", "text")
+
+
+def test_a_run_that_stored_a_random_value_gives_the_same_after_eviction_and_two_runs_differ(bench: Workbench) -> None:
+    """A11"""
+
+    async def lucky() -> None:
+        drawn = [str(workflow.uuid4()), workflow.random().random()]
+        workflow.on_query("drawn", lambda: drawn)
+        await workflow.receive("never")
+
+    bench.workflow(lucky)
+    for name in ("w", "v"):
+        bench.start("lucky", id=name)
+    first = query(bench, "w", "drawn")
+    bench.call("suspend", "w")
+    assert query(bench, "w", "drawn") == first
+    bench.crash()
+    assert query(bench, "w", "drawn") == first != query(bench, "v", "drawn")

@@ -342,20 +342,6 @@ def test_a_handler_that_raises_fails_the_run(bench: Workbench, error: BaseExcept
     assert bench.result("neighbour") == [1]
 
 
-def test_a_payload_that_does_not_fit_its_type_is_the_receivers_error(bench: Workbench) -> None:
-    async def typed() -> str:
-        try:
-            await workflow.receive("x", int)
-        except Exception as error:
-            return type(error).__name__
-        return "fitted"
-
-    bench.workflow(typed)
-    bench.start("typed", id="w")
-    bench.signal("w", "x", "text")
-    assert bench.result("w") != "fitted"
-
-
 @pytest.mark.parametrize("first", ["signal", "suspend"])
 def test_a_signal_in_the_turn_of_a_suspension(bench: Workbench, first: str) -> None:
     bench.start("listener", "x", 2, id="w")
@@ -395,3 +381,146 @@ def test_a_lost_race_for_the_end_is_told(bench: Workbench) -> None:
     with pytest.raises(errors.RunClosed):
         calls[1].outcome()
     assert len(of(bench, "w", e.SignalReceived)) == 1
+
+
+# --- what cannot be read -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["receive", "iterate", "sync handler", "async handler"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_of_four_signals_the_undecodable_ones_are_dropped_with_a_line_in_the_log(
+    bench: Workbench, way: str, restart: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C02: 1st and 3rd undecodable: 2nd and 4th are processed."""
+
+    async def typed(how: str) -> list[int]:
+        got: list[int] = []
+
+        def take(n: int) -> None:
+            got.append(n)
+
+        async def take_later(n: int) -> None:
+            got.append(n)
+
+        match how:
+            case "receive":
+                got += [await workflow.receive("x", int), await workflow.receive("x", int)]
+            case "iterate":
+                async for n in workflow.signals("x", int):
+                    got.append(n)
+                    if len(got) == 2:
+                        break
+            case _:
+                workflow.on_signal("x", take if how == "sync handler" else take_later)
+                await workflow.wait_condition(lambda: len(got) == 2)
+        return got
+
+    bench.workflow(typed)
+    bench.start("typed", way, id="w")
+    with caplog.at_level("WARNING", "aionlab.workflow"):
+        for value in ("one", 2, [3], 4):
+            bench.signal("w", "x", value)
+            if restart:
+                bench.crash()
+    assert bench.result("w") == [2, 4] and len(of(bench, "w", e.SignalReceived)) == 4
+    lines = [r.getMessage() for r in caplog.records if r.name == "aionlab.workflow"]
+    assert len(lines) == 2 and all(line.startswith("[w] a signal 'x' was dropped: it cannot be read as int") for line in lines)
+
+
+def test_a_receive_that_drops_a_signal_keeps_its_place(bench: Workbench) -> None:
+    async def two() -> list[Any]:
+        first, second = (asyncio.create_task(workflow.receive("x", int)) for _ in range(2))
+        return [await first, await second]
+
+    bench.workflow(two)
+    bench.start("two", id="w")
+    send(bench, "w", "x", "bad", 1, 2)
+    assert bench.result("w") == [1, 2]
+    bench.start("two", id="v")
+    for value in ("bad", 1, "bad", 2):
+        bench.signal("v", "x", value)
+        bench.call("suspend", "v") if bench.outcome("v") is None else None
+    assert bench.result("v") == [1, 2]
+
+
+def test_a_handler_gets_the_type_its_parameter_is_annotated_with(bench: Workbench) -> None:
+    async def handled() -> list[Any]:
+        got: list[Any] = []
+
+        def plain(value) -> None:  # type: ignore[no-untyped-def]
+            got.append(value)
+
+        def pair(value: tuple[int, str]) -> None:
+            got.append(value)
+
+        workflow.on_signal("plain", plain)
+        workflow.on_signal("pair", pair)
+        workflow.on_signal("bare", got.append)
+        await workflow.wait_condition(lambda: len(got) == 3)
+        return got
+
+    bench.workflow(handled)
+    bench.start("handled", id="w")
+    for name in ("plain", "pair", "bare"):
+        bench.signal("w", name, [1, "a"])
+    assert bench.result("w") == [[1, "a"], (1, "a"), [1, "a"]]
+
+
+def test_a_signal_handler_that_raises_an_application_error_fails_the_run_with_its_details(bench: Workbench) -> None:
+    """C03"""
+
+    async def strict() -> None:
+        def refuse(_: Any) -> None:
+            raise errors.ApplicationError("out of stock", "box", 42)
+
+        workflow.on_signal("x", refuse)
+        await workflow.receive("never")
+
+    bench.workflow(strict)
+    bench.start("strict", id="w")
+    bench.signal("w", "x")
+    with pytest.raises(errors.ApplicationError, match="out of stock") as caught:
+        bench.result("w")
+    assert caught.value.details == ("box", 42)
+
+
+def test_all_handlers_finished_says_whether_one_is_under_way(bench: Workbench) -> None:
+    async def busy() -> list[bool]:
+        said = [workflow.all_handlers_finished()]
+
+        async def slow(_: Any) -> None:
+            await asyncio.sleep(1)
+
+        workflow.on_signal("x", slow)
+        await workflow.receive("go")
+        said.append(workflow.all_handlers_finished())
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return [*said, workflow.all_handlers_finished()]
+
+    bench.workflow(busy)
+    bench.start("busy", id="w")
+    bench.signal("w", "x")
+    bench.signal("w", "go")
+    bench.skip(SECOND)
+    assert bench.result("w") == [True, False, True]
+
+
+@pytest.mark.parametrize("unfinished", ["later", None, 1])
+def test_a_policy_is_one_of_two(bench: Workbench, unfinished: Any) -> None:
+    async def wrong() -> str:
+        try:
+            workflow.on_signal("x", print, unfinished=unfinished)
+        except errors.InvalidOption as error:
+            return str(error)
+        return "taken"
+
+    bench.workflow(wrong)
+    bench.start("wrong", id="w")
+    assert "'warn' or 'abandon'" in bench.result("w")
+
+
+def test_the_same_idempotency_key_on_two_sends_is_one_delivery(bench: Workbench) -> None:
+    """C17"""
+    bench.start("listener", "x", 2, id="w")
+    assert [bench.signal("w", "x", n, key) for n, key in ((1, "k"), (2, "k"), (3, None))] == [True, False, True]
+    assert bench.result("w") == [1, 3]

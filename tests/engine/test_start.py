@@ -15,6 +15,7 @@ from aionlab.engine import processes
 from aionlab.engine.call import Call
 from aionlab.engine.faults import START_STEPS
 from aionlab.engine.lifecycle.start import StartRequest
+from aionlab.testing.conformance import having
 from aionlab.testing.points import arm
 from aionlab.testing.workbench import Workbench
 from tests.engine import programs
@@ -200,7 +201,7 @@ def test_attributes_are_visible_with_the_start(bench: Workbench) -> None:
     commits = bench.store.commits
     bench.start("sleeper", id="w", attributes={"customer": "ann", "total": 2})
     assert bench.store.commits == commits + 1
-    assert [row.workflow_id for row in bench.call("runs", {"attributes": {"customer": "ann"}})] == ["w"]
+    assert [row.workflow_id for row in bench.call("runs", having({"customer": "ann"}))] == ["w"]
     assert bench.call("run", "w").attributes == {"customer": "ann", "total": 2.0}
     assert bench.kinds("w")[:2] == ["WorkflowStarted", "SearchAttributesUpdated"]
     bench.crash()

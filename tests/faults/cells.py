@@ -46,3 +46,23 @@ async def tidy(n: int) -> str:
         await charge(n)
         return "tidied"
     return "unreachable"
+
+
+@workflow
+async def ship(n: int) -> int:
+    await workflow.sleep("30s")
+    if n > 100:
+        workflow.continue_as_new(n - 100)
+    return await charge(n)
+
+
+@workflow
+async def family(n: int) -> list[object]:
+    await workflow.start_child(tidy, n, id="kept", parent_close="request_cancel")
+    await workflow.start_child(tidy, n, id="ended")
+    both = await asyncio.gather(ship(n), ship(n + 100))
+    try:
+        await workflow.execute_child(ship, n, id="kept")
+    except Exception as error:
+        both.append(type(error.__cause__).__name__)
+    return both

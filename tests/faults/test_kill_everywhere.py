@@ -1,4 +1,4 @@
-"""`kill -9` at every SQL statement of three scenarios on the whole product; then recovery, compared with a run that was left alone."""
+"""`kill -9` at every SQL statement of four scenarios on the whole product; then recovery, compared with a run that was left alone."""
 from __future__ import annotations
 
 import json
@@ -68,6 +68,13 @@ SCENARIOS: dict[str, list[Step]] = {
         lambda lab: lab.get("c-1").result(5), unless_closed(lambda lab: lab.terminate("x-1", "oops")),
         start(cells.order, 4, name="x-1", key="again"), unless_closed(lambda lab: lab.suspend("x-1")), unless_closed(send("x-1", "approval", 2)),
         lambda lab: lab.get("x-1").result(5),
+    ],
+    "family": [
+        start(cells.family, 5, name="f-1"),
+        lambda lab: lab.clock.skip("31s"),
+        lambda lab: lab.clock.skip("31s"),
+        lambda lab: lab.get("f-1").result(5),
+        lambda lab: lab.get("kept").result(5),
     ],
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from aionlab.core.errors import ResultTimeout, RunNotFound
 from aionlab.core.status import Status
+from aionlab.core.supervisors import Supervisor
 
 
 class Handle:
@@ -29,6 +30,13 @@ class Handle:
         if self.outcome is None and timeout is not None:
             raise ResultTimeout(self.id, timeout, "signal 'approval' (order@3f2a91c:7)")
         return self.outcome
+
+    def start_update(self, name: str, *args: Any, **kwargs: Any) -> Handle:
+        """What is returned stands for the update: it has a result too."""
+        self.lab.calls.append(("update", self.id, (name, *args), kwargs))
+        sent = Handle(self.lab, f"update of {self.id}")
+        sent.outcome, sent.interrupt = self.outcome, self.interrupt
+        return sent
 
     def __getattr__(self, verb: str) -> Any:
         if verb.startswith("_"):
@@ -105,12 +113,30 @@ class Lab:
     def signal_names(self, id: str) -> list[str]:
         return ["approval", "note"]
 
+    def update_names(self, id: str) -> list[str]:
+        return ["set_qty", "pay"]
+
     def query_names(self, id: str) -> list[str]:
         return ["status"]
 
-    def runs(self, **fields: Any) -> list[Any]:
-        self.calls.append(("runs", fields))
-        return []
+    def runs(self, filter: str = "", **fields: Any) -> Handle:
+        self.calls.append(("runs", filter, fields) if fields and filter else ("runs", fields or filter))
+        return Handle(self, "every run found")
+
+    def search_attributes(self) -> list[tuple[str, str]]:
+        return [("amount", "int"), ("customer", "keyword")]
+
+    def filter_words(self) -> list[str]:
+        return ["status", "start_time", "amount"]
+
+    def known_texts(self, field: Any) -> list[str]:
+        return ["acme"]
+
+    def supervisors(self) -> list[Any]:
+        return [Supervisor("orders", ["order"])]
+
+    def queue_names(self) -> list[str]:
+        return ["default", "gpu"]
 
     def kill(self, pid: int) -> str:
         return f"pid {pid} gone; o-1 comes back by replay (1 of 3 in 30 s)"

@@ -83,7 +83,7 @@ def test_the_first_hour(kernel: Kernel) -> None:
     assert kernel.value("await h") == "{'paid': 42, 'rush': True, 'ok': {'by': 'ada'}}"
 
 
-@pytest.mark.parametrize("line", ["%runs", "%runs status=Completed type=order", "%events e-1", "%events e-1 --full", "%timeline e-1", "%tree", "%registry",
+@pytest.mark.parametrize("line", ["%runs", "%runs status=Completed type=order", "%events e-1", "%events e-1 --full", "%timeline e-1", "%tree", "%supervision", "%supervise", "%registry", "%queues", "%queue gpu --concurrency 2",
                                   "%versions order", "%clock", "%aion", "%aion doctor", "%aion code order", "%aion help"])
 def test_looking(kernel: Kernel, line: str) -> None:
     kernel.run("%start order(21) --id e-1 --attach;")
@@ -141,6 +141,53 @@ def test_cancel_terminate_pause_resume_suspend_kill(kernel: Kernel) -> None:
     assert "c-4 comes back by replay" in str(kernel.run(f"%kill {pid}").result)
     kernel.run("%signal c-4 approval 1")
     assert "'ok': 1" in kernel.value("%result c-4")
+
+
+def test_start_options_reopen_fork_and_rewind(kernel: Kernel) -> None:
+    kernel.run("%start order(5) --id g-1 --as g --signal approval=now --memo 'for ada'")
+    assert "'ok': 'now'" in kernel.value("%result g-1") and "for ada" in kernel.value("str(g.describe())")
+    kernel.run("%start order(5) --id g-2 --start-delay 1h --as late\n%cancel g-2 --grace 5s\n%settle")
+    assert kernel.value("str(late.status)") == "'Cancelled'"
+    shown = kernel.execute("%start order(5) --id g-1 --id-reuse reject")
+    assert shown.error is not None and "id_reuse='reject' lets no run follow it" in plain(shown.error["evalue"])
+    kernel.run("%fork g-1 --result charge#0=100 --id g-3")
+    assert "'paid': 100" in kernel.value("%result g-3") and "forked from" in kernel.value("str(lab.describe('g-3'))")
+    kernel.run("%rewind g-1 --at 1 --input (7, rush=True) --signal approval=again --as g4")
+    assert kernel.value("%result g-1") == "{'paid': 14, 'rush': True, 'ok': 'again'}" and kernel.value("g4.id") == "'g-1'"
+    kernel.run("%start order(5) --id g-5 --as g5\n%settle\n%terminate g-5\n%reopen g-5 --reason 'too soon'\n%signal g-5 approval 1")
+    assert "'ok': 1" in kernel.value("%result g-5")
+    for line, message in (
+        ("%reopen g-5", "it has its result; fork or reset it to do part of it again"), ("%fork g-5 --at 99", "has no event 99 in this run"),
+        ("%fork g-55 --at 1", "did you mean 'g-5'"), ("%rewind g-5 --at end", "has ended; say where to cut it"),
+    ):  # fmt: skip
+        shown = kernel.execute(line)
+        assert shown.error is not None and message in plain(shown.error["evalue"]), line
+    assert "%reopen ID" in kernel.value("%aion help") and "%rewind ID" in kernel.value("%aion help")
+
+
+def test_filters_and_verbs_over_many(kernel: Kernel) -> None:
+    kernel.run("lab.register_search_attribute('amount', 'int')")
+    for n in range(3):
+        kernel.run(f"%start order({n}) --id f-{n} --attr amount={n}")
+    kernel.run("%settle")
+    assert kernel.value("_ids = [r.workflow_id for r in lab.runs('amount > 0 ORDER BY amount')]; _ids") == "['f-1', 'f-2']"
+    assert "f-2" in str(kernel.run("%runs amount > 0 AND status = 'Running' ORDER BY amount DESC LIMIT 1").result)
+    assert "would be asked to stop" in str(kernel.run("%cancel --where \"amount > 0\" --dry-run").result)
+    assert "2 of 2 runs asked to stop" in str(kernel.run("%cancel --where \"amount > 0\" --reason tidy").result)
+    kernel.run("%settle")
+    assert kernel.value("dict(lab.count('amount >= 0', 'status'))") == "{'Cancelled': 2, 'Running': 1}"
+    assert "Cancelled" in str(kernel.run("%count amount >= 0 --by status").result) and kernel.value("%count amount > 0") == "2"
+    shown = kernel.execute("%runs amuont > 0")
+    assert [plain(line) for line in shown.error["traceback"]] == [
+        "InvalidFilter: there is no field or search attribute 'amuont'; did you mean 'amount'?\n  amuont > 0\n  ^^^^^^"
+    ]
+    place = kernel.run("from aionlab.lab.progress import Screen\nfrom aionlab.views.sweep import Swept\nplace = Screen()\n"
+                       "for n in (1, 2): place(Swept('cancel', 'asked to stop', 'closed', 2, n))")  # fmt: skip
+    assert any("asked to stop" in str(bundle["text/plain"]) for bundle in place.bundles)
+    assert kernel.value("lab.shows.__name__") == "'Screen'"
+    assert "f-1: forgotten, 1 run and" in str(kernel.run("%forget f-1").result)
+    assert kernel.complete("%runs amount > 0 AND sta") == ["status", "start_time"]
+    kernel.run("%signal f-0 approval 1")
 
 
 def test_tab_knows_the_runs(kernel: Kernel) -> None:

@@ -33,11 +33,12 @@ def reads(line: str, body: str | None = None) -> dict[str, Any]:
         return {"help": True}
     if asked.words:
         found["words"] = [plain(word) for word in asked.words]
-    if asked.pairs:
-        found["pairs"] = [plain(pair) for pair in asked.pairs]
     if name in ("start", "query"):
         call = grammar.call(asked.expression, name, asked.words[0].text if asked.words else "")
         found["call"] = ast.unparse(call.node)
+    elif name in ("runs", "count") and asked.expression:
+        pairs = grammar.fields(asked.expression)
+        found.update({"filter": asked.expression} if pairs is None else {"pairs": [plain(pair) for pair in pairs]})
     elif asked.expression:
         value, node = grammar.payload(asked.expression)
         found["payload"] = value if node is None else ("py", ast.unparse(node))
@@ -104,6 +105,15 @@ LINES: list[tuple[str, dict[str, Any]]] = [
     ("%result order:42/eu#7", {"words": ["order:42/eu#7"]}),
     ("%runs", {}),
     ("%runs status=Running customer='acme inc'", {"pairs": [{"status": "Running"}, {"customer": ("py", "'acme inc'")}]}),
+    ("%runs status='Running' AND amount > 3 LIMIT 2;", {"filter": "status='Running' AND amount > 3 LIMIT 2"}),
+    ("%runs status = 'Running' # which ones", {"filter": "status = 'Running'"}),
+    ("%runs (amount > 3 OR amount < 1) AND note != 'a --b'", {"filter": "(amount > 3 OR amount < 1) AND note != 'a --b'"}),
+    ("%runs amount>=3", {"filter": "amount>=3"}),
+    ("%runs amount==3", {"filter": "amount==3"}),
+    ("%runs Running", {"filter": "Running"}),
+    ("%count status=Running --by type", {"pairs": [{"status": "Running"}], "options": {"by": "type"}}),
+    ("%cancel --where \"type = 'order'\" --dry-run", {"options": {"where": ("py", "\"type = 'order'\""), "dry-run": True}}),
+    ("%signal --where vip=true approval {\"by\": \"ada\"}", {"words": ["approval"], "payload": {"by": "ada"}, "options": {"where": "vip=true"}}),
     ("%events o-1 --json", {"words": ["o-1"], "options": {"json": True}}),
     ("%clock skip 2d", {"words": ["skip", "2d"]}),
     ("%kill 5", {"words": ["5"]}),
@@ -122,7 +132,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("%start order(42) --dead 2h", "no option --dead; did you mean --deadline?"),
     ("%signal o-1 n x --y", "no option --y; an expression with ' --' goes in parentheses: (x --y)"),
     ("%signal o-1 n x --y + 1", "no option --y; an expression with ' --' goes in parentheses: (x --y + 1)"),
-    ("%cancel o-1 --because x", "no option --because; %cancel has --reason, --run"),
+    ("%cancel o-1 --because x", "no option --because; %cancel has --reason, --children, --grace, --run, --where, --dry-run"),
     ("%start order(42", "'(' at column 6 is never closed"),
     ("%start order([1, 2)", "')' at column 12 closes nothing"),
     ("%start order(')", "the string at column 7 is never closed"),
@@ -145,9 +155,11 @@ MISTAKES: list[tuple[str, str]] = [
     ("%signal", '%signal needs an id: %signal o-1 approval {"by": "ada"}'),
     ("%kill", "%kill needs a pid: %kill 12"),
     ("%start", "%start needs a workflow: %start order(42, rush=True) --id o-1 --attr customer=acme --as h"),
-    ("%cancel o-1 please", "nothing goes there: 'please'; usage: %cancel ID [--reason TEXT] [--run RUN_ID]"),
+    ("%cancel o-1 please", "nothing goes there: 'please'; usage: %cancel ID [--reason TEXT] [--children] [--grace TIME] [--run RUN_ID] [--where FILTER] [--dry-run]"),
     ("%query o-1 status?", "IPython takes a '?' at the end for itself; help is %query -h, and text needs quotes: 'why?'"),
-    ("%runs Running", "%runs takes field=value, not Running"),
+    ("%cancel o-1 --where vip=true", "--where stands for an id, and o-1 is one; give one of them, --where first"),
+    ("%cancel --where", "--where needs a value"),
+    ("%cancel --dry-run", "%cancel needs an id: %cancel o-1 --reason 'out of stock'"),
     ("%aion --clock fast", "--clock is real or virtual, not fast"),
     ("%start 42", "'42' is not a name with arguments in parentheses: %start order(42)"),
 ]

@@ -9,6 +9,7 @@ import pytest
 
 from aionlab.core.errors import ResultTimeout, RunNotFound, WorkflowFailedError
 from aionlab.core.failure import Failure
+from aionlab.core.supervisors import Supervisor
 from aionlab.lab.errors import CellSyntaxError, LineError
 from aionlab.lab.verbs import VERBS
 
@@ -47,11 +48,18 @@ def test_json_names_give_way_to_variables(notebook: Any) -> None:
 
 
 def test_attach_and_restart_let_a_cell_run_twice(notebook: Any) -> None:
-    first = notebook.run("%start ship(1) --id s-1 --attach --as h")
-    assert notebook.run("%start ship(1) --id s-1 --attach --as h") is first
-    second = notebook.run("%start ship(1) --id s-1 --restart")
-    assert second is not first and ("terminate", "s-1", ("restarted by %start --restart",), {}) in notebook.lab.calls
+    """The policies of the start do it, in one commit."""
+    handle = notebook.run("%start ship(1) --id s-1 --attach --as h")
+    assert handle is notebook.ns["h"]
+    notebook.run("%start ship(1) --id s-1 --restart")
+    policies = [call[3] for call in notebook.lab.calls if call[0] == "start"]
+    assert policies == [{"id": "s-1", "id_reuse": "use_existing", "id_conflict": "use_existing"}, {"id": "s-1", "id_conflict": "terminate_existing"}]
+    assert "stands for policies" in str(notebook.error("%start ship(1) --id s-1 --restart --id-conflict fail")[0])
+    assert "--id-reuse needs --id" in str(notebook.error("%start ship(1) --id-reuse reject")[0])
     assert "--attach needs --id" in str(notebook.error("%start ship(1) --attach")[0])
+
+
+FORK: dict[str, Any] = {"at": None, "signal": None, "result": None, "version": None}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +71,21 @@ def test_attach_and_restart_let_a_cell_run_twice(notebook: Any) -> None:
         ("%%signal s-1 approval\n{'by':\n  who}", ("signal", "s-1", ("approval", {"by": "ada"}), {"idempotency_key": None})),
         ("%query s-1 status", ("query", "s-1", ("status",), {})),
         ("%query s-1 item(who, deep=true)", ("query", "s-1", ("item", "ada"), {"deep": True})),
-        ("%cancel s-1 --reason 'out of stock'", ("cancel", "s-1", ("out of stock",), {})),
+        ("%query s-1 status --reject-if-closed", ("query", "s-1", ("status",), {"reject_if_closed": True})),
+        ("%cancel s-1 --reason 'out of stock'", ("cancel", "s-1", ("out of stock",), {"children": False, "grace": None})),
+        ("%cancel s-1 --grace 30", ("cancel", "s-1", (None,), {"children": False, "grace": 30})),
+        ("%cancel s-1 --grace 1m30s --children", ("cancel", "s-1", (None,), {"children": True, "grace": "1m30s"})),
+        ("%reopen s-1 --reason mended --version 3f2a", ("reopen", "s-1", ("mended",), {"version": "3f2a"})),
+        ("%reopen --where vip=true --reason mended", ("reopen", "every run found", ("mended",), {"dry_run": False})),
+        ("%fork s-1", ("fork", "s-1", (), {**FORK, "id": None})),
+        ("%fork s-1 --at 12 --id f --version 3f2a", ("fork", "s-1", (), {**FORK, "at": 12, "id": "f", "version": "3f2a"})),
+        ("%fork s-1 --at last_failure --signal approval=(who)", ("fork", "s-1", (), {**FORK, "at": "last_failure", "signal": ("approval", "ada"), "id": None})),
+        ("%fork s-1 --result ship#0=5 --result 1=(who) --result @12=yes", ("fork", "s-1", (), {**FORK, "result": {"ship#0": 5, 1: "ada", "@12": "yes"}, "id": None})),
+        ("%fork s-1 --at 1 --input (42, who=who)", ("fork", "s-1", (), {**FORK, "at": 1, "input": ((42,), {"who": "ada"}), "id": None})),
+        ("%rewind s-1 --at 12 --reason oops", ("reset", "s-1", (), {**FORK, "at": 12, "reason": "oops"})),
+        ("%aion reset s-1 --at end", ("reset", "s-1", (), {**FORK, "at": "end", "reason": None})),
+        ("%start ship(2) --start-delay 30 --signal go=(who) --memo (who)",
+         ("start", "ship", (2,), {"start_delay": 30, "signal": ("go", "ada"), "memo": "ada"})),
         ("%terminate s-1 --reason oops --details 'more'", ("terminate", "s-1", ("oops", "more"), {})),
         ("%pause s-1", ("pause", "s-1", (None,), {})),
         ("%resume s-1", ("resume", "s-1", (), {})),
@@ -71,12 +93,40 @@ def test_attach_and_restart_let_a_cell_run_twice(notebook: Any) -> None:
         ("%aion pause s-1 --reason lunch", ("pause", "s-1", ("lunch",), {})),
         ("%timeline s-1", ("timeline", "s-1", (), {})),
         ("%runs status=Running amount=3", ("runs", {"status": "Running", "amount": 3})),
+        ("%runs status = 'Running' AND amount > 3 LIMIT 2", ("runs", "status = 'Running' AND amount > 3 LIMIT 2")),
+        ("%runs amount>3", ("runs", "amount>3")),
+        ("%runs customer=(who)", ("runs", {"customer": "ada"})),
+        ("%runs", ("runs", "")),
+        ("%runs type = 'order' GROUP BY status", ("count", "type = 'order' GROUP BY status")),
+        ("%count amount > 3 --by status", ("count", "amount > 3", "status")),
+        ("%count status=Running --by type", ("count", {"group_by": "type", "status": "Running"})),
+        ("%cancel --where \"type = 'order'\" --reason tidy --dry-run", ("cancel", "every run found", ("tidy",), {"children": False, "dry_run": True})),
+        ("%aion cancel --where \"amount > 3\"", ("cancel", "every run found", (None,), {"children": False, "dry_run": False})),
+        ("%terminate --where amount>3 --reason a --details b", ("terminate", "every run found", ("a", "b"), {"dry_run": False})),
+        ("%pause --where vip=true --reason lunch", ("pause", "every run found", ("lunch",), {"dry_run": False})),
+        ("%resume --where vip=true", ("resume", "every run found", (), {"dry_run": False})),
+        ("%suspend --where vip=true --dry-run", ("suspend", "every run found", (), {"dry_run": True})),
+        ("%forget --where (f\"id = '{who}'\") --reason old --dry-run", ("forget", "every run found", ("old",), {"dry_run": True})),
+        ('%signal --where vip=true approval {"by": "ada"} --key k',
+         ("signal", "every run found", ("approval", {"by": "ada"}), {"idempotency_key": "k", "dry_run": False})),
+        ("%events --where vip=true --full", ("events", "every run found", (), {"full": True})),
         ("%settle --timeout 2m", ("settle", 2.0)),
         ("%clock skip 2d", ("skip", "2d")),
         ("%clock skip 90", ("skip", 90.0)),
         ("%clock next", ("next",)),
         ("%tree", ("tree",)),
+        ("%supervision", ("supervision",)),
+        ("%supervise orders order ship --strategy rest_for_one --intensity 5", ("supervise", "orders", ["order", "ship"], {"strategy": "rest_for_one", "intensity": 5})),
+        ("%supervise order --runs temporary --period 5m --give-up fail", ("supervise", "order", None, {"runs": "temporary", "period": "5m", "give_up": "fail"})),
+        ("%supervise --intensity 9", ("supervise", None, None, {"intensity": 9})),
+        ("%supervise orders mail", ("supervise", "orders", [Supervisor("post", ["letter"])])),
+        ("%supervise mail", ("supervise", Supervisor("post", ["letter"]), None)),
+        ("%supervise orders --off", ("unsupervise", "orders")),
         ("%registry", ("registry",)),
+        ("%queues", ("queues",)),
+        ("%queue gpu", ("register_queue", "gpu", {"concurrency": None, "rate": None, "period": "1s", "priority": True})),
+        ("%queue gpu --concurrency 2 --arrival", ("register_queue", "gpu", {"concurrency": 2, "rate": None, "period": "1s", "priority": False})),
+        ("%aion queue gpu --rate 50 --period 1m", ("register_queue", "gpu", {"concurrency": None, "rate": 50, "period": "1m", "priority": True})),
         ("%versions order", ("versions", "order")),
         ("%aion", ("status",)),
         ("%aion status", ("status",)),
@@ -85,7 +135,7 @@ def test_attach_and_restart_let_a_cell_run_twice(notebook: Any) -> None:
     ],
 )
 def test_a_verb_is_one_call(notebook: Any, line: str, call: tuple[Any, ...]) -> None:
-    notebook.ns.update(who="ada")
+    notebook.ns.update(who="ada", mail=Supervisor("post", ["letter"]))
     notebook.run("%start ship(1) --id s-1 --as h")
     notebook.run(line)
     assert notebook.lab.calls[-1] == call
@@ -113,8 +163,21 @@ def test_mistakes_are_real_errors_in_one_line(notebook: Any) -> None:
         ("%query s-1 status?", LineError, "IPython takes a '?' at the end for itself; help is %query -h, and text needs quotes: 'why?'"),
         ("%aion strat", LineError, "no verb strat; did you mean %aion start?"),
         ("%workflow order", LineError, "workflow takes a cell: %%workflow on its first line"),
+        ("%supervise orders --strategy all", LineError, "--strategy is one_for_one or one_for_all or rest_for_one, not all"),
+        ("%supervise orders --intensity many", LineError, "--intensity counts restarts, and 'many' is no number"),
+        ("%cancel --where vip=true --grace 3s", LineError, "--grace goes with one run: %cancel o-1 --grace 30s"),
+        ("%reopen --where vip=true --version 3f", LineError, "--version goes with one run: %reopen o-1 --version 3f2a91c"),
+        ("%fork s-1 --signal a=1 --signal b=2", LineError, "--signal is given once: the others can be sent with %signal"),
+        ("%fork s-1 --result ship=", LineError, "ship= needs a value"),
+        ("%start ship(2) --id s-1 --id-reuse never", LineError, "--id-reuse is allow or allow_failed_only or reject or use_existing, not never"),
+        ("%supervise orders mail --off", LineError, "--off takes one supervisor's name and nothing else"),
+        ("%queue gpu --concurrency few", LineError, "--concurrency is a number, and 'few' is none"),
+        ("%queue gpu --period 1m", LineError, "--period is the length that --rate is for: give both"),
         ("%kill many", LineError, "a pid is a number, and 'many' is none; %tree shows the live ones"),
-        ("%cancel s-1 --reason 3 --because", LineError, "no option --because; %cancel has --reason, --run"),
+        ("%cancel s-1 --reason 3 --because", LineError, "no option --because; %cancel has --reason, --children, --grace, --run, --where, --dry-run"),
+        ("%cancel s-1 --dry-run", LineError, "--dry-run goes with --where FILTER: %cancel --where \"status = 'Running'\" --dry-run"),
+        ("%cancel --where vip=true --run r", LineError, "--run names a run of one id; with --where, ask for run_id = '…'"),
+        ("%events --where vip=true --json", LineError, "--json is the history of one id"),
         ("%settle --timeout soon", LineError, None),
         ("%clock forward", LineError, "%clock forward? write %clock, %clock skip 2d, %clock next or %clock auto on|off"),
         ("%start ship(id=3)", LineError, "id= is an option of the start, not an argument; pass it by position, or use --id"),
@@ -314,7 +377,11 @@ def test_completion(notebook: Any) -> None:
     assert complete("%start or") == ["%start order"]
     assert complete("%start ") == ["%start order", "%start ship"]
     assert complete("%start order(1) --a") == ["%start order(1) --as", "%start order(1) --attr", "%start order(1) --attach"]
-    assert complete("%start order(1) --id x --i") == ["%start order(1) --id x --i"]
+    assert complete("%start order(1) --id x --i") == ["%start order(1) --id x --id-reuse", "%start order(1) --id x --id-conflict"]
+    assert complete("%start order(1) --id x --id-reuse u") == ["%start order(1) --id x --id-reuse use_existing"]
+    assert complete("%fork o-1 --at l") == ["%fork o-1 --at last_failure"]
+    assert complete("%reo") == ["%reopen"] and complete("%reopen o-") == ["%reopen o-1"] and complete("%rewind fi") == ["%rewind first"]
+    assert complete("%fork o-1 --r") == ["%fork o-1 --result", "%fork o-1 --run"]
     assert complete("%result o") == ["%result o-1", "%result o:2"]
     assert complete("%result o-") == ["%result o-1"]
     assert complete("%result o:") == ["%result o:2"]
@@ -322,8 +389,23 @@ def test_completion(notebook: Any) -> None:
     assert complete("%signal o-1 ap") == ["%signal o-1 approval"]
     assert complete("%signal first no") == ["%signal first note"]
     assert complete("%query o-1 st") == ["%query o-1 status"]
+    assert complete("%update o-1 ") == ["%update o-1 set_qty", "%update o-1 pay"]
+    assert complete("%update o-1 set_qty(5) --t") == ["%update o-1 set_qty(5) --timeout"]
+    assert complete("%supervise or") == ["%supervise orders", "%supervise order"]
+    assert complete("%queue ") == ["%queue default", "%queue gpu"] and complete("%queue gpu --con") == ["%queue gpu --concurrency"]
+    assert complete("%supervise orders sh") == ["%supervise orders ship"]
+    assert complete("%supervise orders ship --strategy re") == ["%supervise orders ship --strategy rest_for_one"]
+    assert complete("%supervise orders --give") == ["%supervise orders --give-up"]
     assert complete("%aion ta") == ["%aion takeover"]
     assert complete("%aion pause o-") == ["%aion pause o-1"]
+    assert complete("%runs sta") == ["%runs status", "%runs start_time"]
+    assert complete("%runs status = 'R") == ["%runs status = 'Running'"]
+    assert complete("%runs amount > 3 A") == ["%runs amount > 3 AND"]
+    assert complete("%runs customer = ") == ["%runs customer = 'acme'"]
+    assert complete("%runs type = 'order' AND id = 'o-") == ["%runs type = 'order' AND id = 'o-1'"]
+    assert complete("%count --by am") == ["%count --by amount"]
+    assert complete("%cancel --where \"status IN ('F") == ["%cancel --where \"status IN ('Failed'"]
+    assert complete("%cancel --where \"amount = 3\" --dr") == ["%cancel --where \"amount = 3\" --dry-run"]
     assert complete("x = %clock au") == ["x = %clock auto"]
     assert complete("%clock auto o") == ["%clock auto on", "%clock auto off"]
     assert complete("%%workflow --at") == ["%%workflow --attr", "%%workflow --attach"]
@@ -464,3 +546,19 @@ def test_importing_aionlab_imports_no_ipython() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+# --- updates ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_update_is_sent_and_its_result_awaited(notebook: Any) -> None:
+    notebook.ns["who"] = "ada"
+    notebook.lab.start("order", id="o-1").outcome = 41
+    notebook.lab.calls.clear()
+    assert notebook.run("%update o-1 set_qty(5, by=who) --id u-1 --timeout 3s") == 41
+    assert notebook.lab.calls == [("update", "o-1", ("set_qty", 5), {"by": "ada", "update_id": "u-1"}), ("result", "update of o-1", 3.0)]
+    assert notebook.run("%aion update o-1 pay") == 41
+
+
+def test_an_interrupted_update_says_that_it_goes_on(notebook: Any) -> None:
+    notebook.lab.start("order", id="o-1").interrupt = True
+    error, shown = notebook.error("%update o-1 set_qty(5)")
+    assert isinstance(error, KeyboardInterrupt) and "update of o-1 goes on" in shown

@@ -45,6 +45,28 @@ ALIKE: list[tuple[Any, Any, str]] = [
     (e.TimerCancelled(1), e.ActivityCancelRequested(1), "command"),
     (e.SearchAttributesUpdated(ONE, True), e.SearchAttributesUpdated(ONE, True), ""),
     (e.SearchAttributesUpdated(ONE, True), e.SearchAttributesUpdated(TWO, True), "arguments"),
+    (e.SignalSent(0, "t", "x", ONE, "r1/0"), e.SignalSent(0, "t", "x", ONE, "r2/0"), ""),  # type: ignore[arg-type]  # a fork has keys of its own
+    (e.SignalSent(0, "t", "x", ONE, "k"), e.SignalSent(0, "t", "x", TWO, "k"), "arguments"),  # type: ignore[arg-type]
+    (e.SignalSent(0, "t", "x", ONE, "k"), e.SignalSent(0, "u", "x", ONE, "k"), "command"),  # type: ignore[arg-type]
+    (e.SignalSent(0, "t", "x", ONE, "k"), e.SignalSent(0, "t", "y", ONE, "k"), "command"),  # type: ignore[arg-type]
+    (e.UpdateCompleted("u", ONE), e.UpdateCompleted("u", ONE), ""),
+    (e.UpdateCompleted("u", ONE), e.UpdateCompleted("u", TWO), "arguments"),
+    (e.UpdateCompleted("u", ONE), e.UpdateCompleted("v", ONE), "command"),
+    (e.ChildWorkflowStarted(0, "c", "ship", ONE), e.ChildWorkflowStarted(0, "d", "ship", ONE, "r", "v"), ""),  # type: ignore[arg-type]
+    (e.ChildWorkflowStarted(0, "c", "ship", ONE), e.ChildWorkflowStarted(0, "c", "ship", TWO), "arguments"),  # type: ignore[arg-type]
+    (e.ChildWorkflowStarted(0, "c", "ship", ONE, named=True), e.ChildWorkflowStarted(0, "d", "ship", ONE, named=True), "command"),  # type: ignore[arg-type]
+    (e.ChildWorkflowStarted(0, "c", "ship", ONE), e.ChildWorkflowStarted(0, "c", "pack", ONE), "command"),  # type: ignore[arg-type]
+    (e.ChildWorkflowCancelRequested(1), e.ChildWorkflowCancelRequested(1), ""),
+    (e.ChildWorkflowCancelRequested(1), e.ChildWorkflowCancelRequested(2), "command"),
+    (e.WorkflowContinuedAsNew(ONE), e.WorkflowContinuedAsNew(ONE, "r"), ""),  # type: ignore[arg-type]
+    (e.WorkflowContinuedAsNew(ONE), e.WorkflowContinuedAsNew(TWO), "arguments"),
+    (e.WorkflowContinuedAsNew(ONE), e.WorkflowContinuedAsNew(ONE, workflow_type="other"), "arguments"),
+    (e.PatchMarked("p"), e.PatchMarked("p"), ""),
+    (e.PatchMarked("p"), e.PatchMarked("q"), "command"),
+    (e.MemoUpdated(ONE), e.MemoUpdated(ONE), ""),
+    (e.MemoUpdated(ONE), e.MemoUpdated(TWO), "arguments"),
+    (e.PatchMarked("p"), e.PatchMarked("p"), ""),
+    (e.PatchMarked("p"), e.PatchMarked("q"), "command"),
     (e.WorkflowCompleted(ONE), e.WorkflowCompleted(ONE), ""),
     (e.WorkflowCompleted(ONE), e.WorkflowCompleted(TWO), "arguments"),
     (e.WorkflowFailed(FAILED), e.WorkflowFailed(Failure("ValueError", "other words", traceback="elsewhere")), ""),
@@ -67,6 +89,14 @@ SAID = [
     (e.ActivityCancelRequested(1), "cancellation of activity 1"),
     (e.TimerCancelled(4), "cancellation of timer 4"),
     (e.SearchAttributesUpdated(ONE, True), "an update of search attributes"),
+    (e.MemoUpdated(ONE), "an update of the memo"),
+    (e.PatchMarked("p"), "patch 'p'"),
+    (e.PatchMarked("p"), "patch 'p'"),
+    (e.SignalSent(1, "t", "x", ONE, "k"), "signal 1 to t (x)"),  # type: ignore[arg-type]
+    (e.UpdateCompleted("u-1", ONE), "the result of update u-1"),
+    (e.ChildWorkflowStarted(2, "s-1", "ship", ONE), "child ship#2 (s-1)"),  # type: ignore[arg-type]
+    (e.ChildWorkflowCancelRequested(2), "cancellation of child 2"),
+    (e.WorkflowContinuedAsNew(ONE), "the end of the workflow (continued as new)"),
     (e.WorkflowCompleted(ONE), "the end of the workflow (completed)"),
     (e.WorkflowFailed(FAILED), "the end of the workflow (failed: ValueError)"),
     (e.WorkflowCancelled(), "the end of the workflow (cancelled)"),

@@ -897,7 +897,7 @@ def test_what_a_run_waits_for(step: Step) -> None:
     assert [blocked.what for blocked in run.process.blocked()] == [
         "its own tasks", "activity act#0", "activity act#1", "signal 'a'", "signal 'b'", "timer 1", "timer 2", "its own tasks",
     ]  # fmt: skip
-    assert sorted(run.process.signal_names) == ["a", "b"] and run.process.query_names == ()
+    assert [(handler.kind, handler.name) for handler in run.process.handlers] == [("signal", "a"), ("signal", "b")]
     assert [blocked.source.rpartition(", in ")[2] for blocked in run.process.blocked()][-1] == "on_its_own"
     run.cancel()
     assert run.result == "WorkflowCancelled" and run.process.blocked() == []

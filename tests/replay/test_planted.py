@@ -10,7 +10,8 @@ import pytest
 
 from aionlab.core import events as e
 from aionlab.core.ports import Finished
-from aionlab.engine import activities, failed_turns, turn
+from aionlab.engine import activities, children, failed_turns, turn
+from aionlab.engine.call import Call
 from aionlab.engine.engine import Engine
 from aionlab.engine.run import LiveRun
 from aionlab.engine.timers import Timers
@@ -138,12 +139,34 @@ def deferred_facts_are_delivered_newest_first(patch: pytest.MonkeyPatch) -> None
     patch.setattr(LiveRun, "defer", defer)
 
 
+def children_end_unheard(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(children, "tell_parent", lambda *args: None)
+
+
+def parent_close_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(children, "_parent_closed", lambda *args: None)
+
+
+def children_are_not_told_to_stop(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(children, "_stop", lambda *args: None)
+
+
+def children_start_in_a_turn_of_their_own(patch: pytest.MonkeyPatch) -> None:
+    start = children._start
+
+    def later(engine: Engine, *args: Any) -> None:
+        patch.setitem(engine.verbs, "start a child", lambda engine: start(engine, *args))
+        engine.submit(Call("start a child"))
+
+    patch.setattr(children, "_start", later)
+
+
 def paused_runs_go_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LiveRun, "can_step", property(lambda self: self.process is not None and self.stuck is None))
 
 
 def the_collector_closes_dropped_runs(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(loop, "_unwind", lambda owner, throw: None)
+    patch.setattr(loop, "_unwind", lambda owner, throw, late=None: None)
 
 
 def numbers_are_given_when_asked(patch: pytest.MonkeyPatch) -> None:
@@ -184,6 +207,10 @@ PLANTS: list[tuple[Plant, int]] = [
     (activities_are_not_compared_by_name, 100),
     (arguments_are_not_compared, 60),
     (deferred_facts_are_delivered_newest_first, 100),
+    (children_end_unheard, 100),
+    (parent_close_is_forgotten, 150),
+    (children_are_not_told_to_stop, 400),
+    (children_start_in_a_turn_of_their_own, 100),
     (paused_runs_go_on, 60),
     (the_collector_closes_dropped_runs, 200),
     (numbers_are_given_when_asked, 60),

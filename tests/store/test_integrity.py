@@ -7,7 +7,7 @@ from aionlab.core import events as e
 from aionlab.store.integrity import findings
 from aionlab.store.memory import MemoryStore
 from aionlab.store.sqlite import SqliteStore
-from aionlab.testing.conformance import ENDS, EVERY, R2, W, history, signal, started
+from aionlab.testing.conformance import ENDS, EVERY, R2, W, having, history, signal, started
 
 FAULTS = {
     "UPDATE run SET status = 'Failed' WHERE run_id = '0190-run-1'": "status",
@@ -36,13 +36,13 @@ def fill(store):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_projection_that_disagrees_is_found_and_rebuilt(store, fault):
-    before = (store.runs(), store.due_timers(2**62), store.runs(attributes={"customer": "ann"}), store.run_history(1))
+    before = (store.runs(), store.due_timers(2**62), store.runs(having({"customer": "ann"})), store.run_history(1))
     store._db.execute(fault)
     found = store.verify()
     assert any(FAULTS[fault] in line for line in found)
     store.rebuild_visibility()
     assert store.verify() == []
-    assert before == (store.runs(), store.due_timers(2**62), store.runs(attributes={"customer": "ann"}), store.run_history(1))
+    assert before == (store.runs(), store.due_timers(2**62), store.runs(having({"customer": "ann"})), store.run_history(1))
     assert store.rebuild_visibility() == 0
 
 

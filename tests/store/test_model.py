@@ -12,13 +12,14 @@ from aionlab.core import events as e
 from aionlab.core.errors import StoreError
 from aionlab.core.events import Recorded
 from aionlab.core.failure import Failure
+from aionlab.core.filters import STATUS
 from aionlab.core.jsontext import dumps
 from aionlab.core.ports import Batch, StoredPackage
 from aionlab.core.status import Status
 from aionlab.store.integrity import END_OF_TIME, findings
 from aionlab.store.memory import MemoryStore
 from aionlab.store.sqlite import SqliteStore
-from aionlab.testing.conformance import row, signal
+from aionlab.testing.conformance import asked, having, row, signal
 
 IDS = st.sampled_from(["a", "b", "ä/%_", "d"])
 RUNS = st.sampled_from(["r1", "r2", "r3"])
@@ -150,7 +151,10 @@ class Stores(RuleBasedStateMachine):
         offset=st.integers(0, 2),
     )
     def look(self, wanted, status, kind, limit, offset):
-        self.same(lambda store: store.runs(attributes=wanted, status=status, workflow_type=kind, limit=limit, offset=offset))
+        text = " AND ".join([*([f"status = '{status}'"] if status else []), *([f"type = '{kind}'"] if kind else [])])
+        query = having(wanted).narrowed(asked(text).condition).at_most(limit)
+        after = self.memory.runs(asked("type = 't'"))[offset:][:1]
+        self.same(lambda store: store.runs(query, *after))
 
     @rule(as_of=st.integers(0, 2**62))
     def due(self, as_of):
@@ -179,7 +183,7 @@ class Stores(RuleBasedStateMachine):
                 store.due_timers(END_OF_TIME),
                 store.packages(),
                 store.routes(),
-                store.count("status"),
+                store.count(group_by=STATUS),
                 store.by_idempotency_key("k"),
             )
         )

@@ -11,17 +11,21 @@ from aionlab.core.failure import Failure
 from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.ports import Run
 from aionlab.core.retry import RetryPolicy
-from aionlab.core.snapshots import Entry, Node, Progress
+from aionlab.core.snapshots import Decision, Entry, Node, Progress, QueueState
 from aionlab.core.status import Status
 from aionlab.views.bundle import Shown, bundle
 from aionlab.views.card import RunCard
+from aionlab.views.counts import Counts
 from aionlab.views.definition import ActivityUse, Checked, Definition, Finding
 from aionlab.views.divergence import Divergence
 from aionlab.views.document import heading
 from aionlab.views.eventlist import EventList
 from aionlab.views.progress import LabStatus
+from aionlab.views.queues import QueueList
 from aionlab.views.registry import Registry
 from aionlab.views.runs import RunList
+from aionlab.views.supervision import Decisions
+from aionlab.views.sweep import Failed, Swept
 from aionlab.views.timeline import Timeline
 from aionlab.views.tree import Tree
 from tests.views import histories
@@ -68,6 +72,24 @@ def tree(text: str = "order") -> Node:
     return Node(1, "root", "lab.db", "Running", 0, 3, histories.T0, "", kinds)
 
 
+def queue_states() -> list[QueueState]:
+    return [
+        QueueState("default", 0, 12, None, None, None, True),
+        QueueState("order", 99_998, 2, 2, None, None, True),
+        QueueState("mail", 7, 3, None, 50, Micros(60 * histories.S), False),
+    ]
+
+
+def decisions(text: str = "o-1") -> tuple[Decision, ...]:
+    """A run lost once too often, and what its supervisors made of it."""
+    at, half = histories.T0, 30 * histories.S
+    return (
+        Decision(at, "order", 2, "one_for_one", "workflow", text, 12, "killed", "restarted", 3, 3, half, 0, 1, 0, 0, f"{text} comes back by replay (3 of 3 in 30 s)"),
+        Decision(Micros(at + histories.S), "order", 2, "one_for_one", "workflow", text, 14, f"ValueError: {text}", "escalated", 3, 3, half, 1, 0, 0, 0, text),
+        Decision(Micros(at + histories.S), "lab", 1, "one_for_all", "supervisor", "order", 2, "gave up", "restarted", 1, 3, 10 * half, 2, 4, histories.S, 1, text),
+    )
+
+
 def entry(text: str = "o-1") -> Entry:
     return Entry(
         WorkflowId(text),
@@ -100,10 +122,12 @@ def gallery() -> Iterator[tuple[str, Shown]]:
     yield "events-batch", EventList(batch)
     yield "events-chain", EventList([*(one._replace(run_id=reminder[0].run_id) for one in histories.short()), *order])
     yield "tree", Tree(tree(), Micros(30 * histories.S))
+    yield "supervision", Decisions(decisions())
     yield (
         "registry",
         Registry([entry(), entry("a-rather-long-workflow-id/with/parts-0123456789")._replace(pid=None, residency="Waiting")]),
     )
+    yield "queues", QueueList(queue_states())
     yield "card-order", RunCard(run_of(order), order)
     yield (
         "card-reminder",
@@ -117,6 +141,11 @@ def gallery() -> Iterator[tuple[str, Shown]]:
     )
     yield "card-batch", RunCard(run_of(batch), batch)
     yield "runs", RunList([run_of(order, 1), run_of(reminder, 2), run_of(batch, 3)], total=1204, now=later)
+    yield "counts", Counts("type", {"order": 12_004, None: 31, "reminder": 7})
+    failures = (Failed("o-7", histories.RUN, "o-7 is paused already"), Failed("o-9", histories.RUN, "the reason is text, not int"))
+    yield "swept", Swept("pause", "paused", "closed", 1204, 1100, 102, 2, failures, finished=True)
+    sample = (run_of(order, 1), run_of(reminder, 2))
+    yield "swept-dry", Swept("cancel", "asked to stop", "closed", 1204, 1100, 104, dry_run=True, finished=True, sample=sample, statuses={"Running": 1100})
     yield (
         "definition",
         Definition(
@@ -178,7 +207,7 @@ def shelf() -> Iterator[tuple[str, object]]:
     yield from gallery()
     yield "note", Note("o-1 ← approval")
     yield "frame-events", events_frame(histories.order())
-    yield "frame-versions", versions_frame([(histories.VERSION, histories.T0, True, True), ("1a2b3c4d5e", histories.T0, False, True)])
+    yield "frame-versions", versions_frame([(histories.VERSION, histories.T0, True, True, False, 2), ("1a2b3c4d5e", histories.T0, False, True, False, 0)])
 
 
 def hostile(text: str) -> Iterator[tuple[str, Shown]]:
@@ -209,6 +238,8 @@ def hostile(text: str) -> Iterator[tuple[str, Shown]]:
         e.ActivityStarted(0, 2, text), e.WorkflowPaused(text), e.WorkflowResumed(), e.WorkflowCancelRequested(text)
     )
     story.after(histories.S).add(e.ActivityTimedOut(0, text, 2), e.SignalReceived(text, data, text), e.TimerCancelled(0, text))
+    story.add(e.UpdateAccepted(text, text, data), e.SignalSent(0, text, text, data, text), e.SignalUndelivered(0, text))
+    story.add(e.UpdateCompleted(text, error=failure, rejected=True))
     open_events = list(story.events)
     story.after(histories.S).add(e.WorkflowFailed(failure, text))
     failed = story.events
@@ -222,9 +253,14 @@ def hostile(text: str) -> Iterator[tuple[str, Shown]]:
     yield "card-failed", RunCard(run, failed, seat, story.at, text, last=20)
     yield "card-terminated", RunCard(run, terminated)
     yield "card-completed", RunCard(run, completed)
-    yield "tree", Tree(Node(1, text, text, text, 1, 3, histories.T0, text, (tree(text),)))
+    yield "tree", Tree(Node(1, text, text, text, 1, 3, histories.T0, text, (tree(text),), 0, text, text))
+    yield "supervision", Decisions(decisions(text) * 30)
     yield "registry", Registry([seat, entry()])
+    yield "queues", QueueList([QueueState(text, 3, 1, 2, 5, Micros(histories.S), False)])
     yield "runs", RunList([run, run_of(histories.order())])
+    yield "counts", Counts(text, {text: 3, None: 1})
+    yield "swept", Swept(text, text, text, 3, 1, 1, 1, (Failed(text, text, text),), finished=True)
+    yield "swept-dry", Swept(text, text, text, 3, 1, dry_run=True, finished=True, sample=(run,), statuses={text: 1})
     use = ActivityUse(text, e.ActivityOptions(RetryPolicy(3, non_retryable=(text,)), queue=text), text)
     yield (
         "definition",

@@ -13,12 +13,14 @@ from aionlab.core.failure import Failure
 from aionlab.core.snapshots import Progress
 from aionlab.views.bundle import Shown
 from aionlab.views.card import RunCard, source_line
+from aionlab.views.counts import Counts
 from aionlab.views.definition import Definition
 from aionlab.views.divergence import Divergence
 from aionlab.views.document import Document, facts, grid, heading, listing, stacked, titled
 from aionlab.views.progress import LabStatus
 from aionlab.views.registry import Registry
 from aionlab.views.runs import RunList
+from aionlab.views.sweep import Failed, Swept
 from aionlab.views.tree import Tree
 from tests.views import histories as hist
 from tests.views.gallery import entry, gallery, run_of, tree
@@ -108,6 +110,25 @@ def test_run_lists_slice_and_count() -> None:
     assert repr(listed) == "<RunList: 70 runs, 70 Completed>"
     assert listed.to_frame().shape[0] == 70
     assert str(RunList([])) == "no runs" and repr(RunList([])) == "<RunList: 0 runs>"
+
+
+def test_counts_are_a_dict_most_first() -> None:
+    counts = Counts("customer", {"zeta": 1, None: 7, "acme": 7, "b": 2})
+    assert counts == {"zeta": 1, None: 7, "acme": 7, "b": 2} and list(counts) == ["acme", None, "b", "zeta"]
+    assert repr(counts) == "<Counts by customer: 7 acme, 7 (none), 2 b, 1 zeta>" and "(none)" in str(counts)
+    frame = counts.to_frame()
+    assert list(frame.index) == ["acme", None, "b", "zeta"] and list(frame["runs"]) == [7, 7, 2, 1] and frame.index.name == "group"
+    assert "sk-1" not in str(Counts("api_key", {"sk-1": 2})) + repr(Counts("api_key", {"sk-1": 2})) + str(Counts("api_key", {"sk-1": 2}).to_frame())
+    assert Counts("x", {}).to_frame().shape == (0, 1) and str(Counts("x", {})) == "no runs"
+
+
+def test_a_verb_over_many_says_how_far_it_is() -> None:
+    going = Swept("cancel", "asked to stop", "closed", 2000, 900, 90, 10)
+    assert repr(going) == "<cancel: 50% · 900 of 2,000 runs asked to stop · 90 skipped (closed) · 10 failed>" and going.visited == 1000
+    assert str(going).splitlines()[1] == "█" * 12 + "░" * 12 + " 50%"
+    assert "░" not in str(replace(going, finished=True)) and str(Swept("cancel", "asked to stop", "closed", 0, finished=True)) == "cancel  0 of 0 runs asked to stop"
+    failures = tuple(Failed(f"o-{n}", "r", "no") for n in range(20))
+    assert "… and 10 more failed" not in str(replace(going, finished=True)) and "… and 10 more failed" in str(replace(going, finished=True, failed=20, failures=failures))
 
 
 def test_the_route_is_said_in_one_sentence() -> None:

@@ -121,6 +121,30 @@ def test_kinds_follow_the_event_not_its_class() -> None:
     assert list(frame["ref"].fillna(99)) == [99, -1, 0, 99, 99]
 
 
+PLAN = e.Plan("report", every=e.Micros(60_000_000))
+SCHEDULE_EVENTS = (
+    e.ScheduleCreated(PLAN, hist.payload(1)), e.ScheduleUpdated(PLAN, hist.payload(1)), e.SchedulePaused("p"), e.ScheduleResumed(), e.ScheduleBuffered(T0),
+    e.ScheduleTriggered(T0, "w", "r"), e.ScheduleSkipped(T0, "why"), e.ScheduleDeleted(),
+)  # fmt: skip
+
+
+FAMILY_EVENTS = (
+    e.ChildWorkflowStarted(0, "c", "ship", hist.payload(1)), e.ChildWorkflowCancelRequested(0), e.ChildWorkflowCompleted(0, hist.payload(1)),
+    e.ChildWorkflowFailed(0, hist.failure()), e.ChildWorkflowCancelled(0), e.ChildWorkflowTimedOut(0, T0), e.ChildWorkflowTerminated(0, "t"),
+    e.WorkflowContinuedAsNew(hist.payload(1)),
+)  # fmt: skip
+
+
+LIFECYCLE_EVENTS = (e.WorkflowReopened(5, (0,), ((0, T0),), 1, 1), e.WorkflowForked("w", "r", 5), e.MemoUpdated(hist.payload({"a": 1})),
+                    e.PatchMarked("p"), e.VersionChanged("a", "b"))  # fmt: skip
+
+
+MESSAGE_EVENTS = (
+    e.UpdateAccepted("u", "set_qty", hist.payload([1])), e.UpdateCompleted("u", hist.payload(1)), e.SignalDelivered(0), e.SignalUndelivered(1),
+    e.SignalSent(0, "w", "s", hist.payload(1), "k"),
+)  # fmt: skip
+
+
 def test_every_kind_of_event_has_a_row() -> None:
     error = hist.failure()
     story = hist.History().add(
@@ -145,6 +169,10 @@ def test_every_kind_of_event_has_a_row() -> None:
         e.WorkflowCancelled("c"),
         e.WorkflowTerminated("t", "d"),
         e.WorkflowTimedOut(T0),
+        *SCHEDULE_EVENTS,
+        *FAMILY_EVENTS,
+        *MESSAGE_EVENTS,
+        *LIFECYCLE_EVENTS,
     )
     frame = events_frame(story.events, full=True)
     assert set(frame["event"]) == {cls.__name__ for cls in e.Event.__args__}

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aionlab.codecs import Encrypt
+from aionlab.core.codecs import Codecs
 from aionlab.core.failure import Failure
 from aionlab.core.jsontext import dumps
 from aionlab.core.payload import Converter
@@ -89,3 +91,10 @@ def test_prose_and_source_lose_quoted_secrets_only() -> None:
     assert masked("unexpected token: 'foo'") == "unexpected token: 'foo'"
     assert failure_line(Failure("ValueError", "token='abc'\nsecond")) == "ValueError: token='***'\\nsecond"
     assert failure_line(Failure("ValueError", "")) == "ValueError"
+
+
+def test_what_cannot_be_read_here_says_which_key_it_needs() -> None:
+    sealed = Codecs([Encrypt({"2026-01": b"k" * 32}, "2026-01")]).seal(b'{"password":"hush"}')
+    assert preview(sealed) == "encrypted (key 2026-01)" and preview(sealed, 12) == "encrypted (…"
+    assert failure_line(Failure.from_bytes(sealed)) == "encrypted (key 2026-01)"
+    assert preview(b"\0no label") != "encrypted", "text that only begins so is shown as it is"

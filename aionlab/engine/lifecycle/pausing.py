@@ -4,30 +4,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aionlab.core import events as e
-from aionlab.core.errors import InvalidOption
 from aionlab.core.status import Status
 
-from .. import activities, processes
+from .. import activities, processes, residency
 from ..addressing import check_text, open_run
+from ..supervision import GaveUp, Restarting
 
 if TYPE_CHECKING:
     from ..engine import Engine
 
 
 def pause(engine: Engine, workflow_id: str, run_id: str | None = None, reason: str | None = None) -> None:
-    """Hold the run. Raises InvalidOption when it is paused already."""
+    """Hold the run: nothing new is dispatched, and what arrives is recorded and waits. Its deadline goes on. Again it changes nothing."""
     reason = check_text("the reason", reason)
     run = open_run(engine, workflow_id, run_id)
-    if run.status is Status.PAUSED:
-        raise InvalidOption(f"{run.workflow_id} is paused already")
-    engine.turn_now.record(run, e.WorkflowPaused(reason))
+    if run.status is not Status.PAUSED:
+        engine.turn_now.record(run, e.WorkflowPaused(reason))
 
 
 def resume(engine: Engine, workflow_id: str, run_id: str | None = None) -> None:
-    """Let a paused run go on, with what was recorded meanwhile. Raises InvalidOption when it is not paused."""
+    """Let a paused run go on, with what was recorded meanwhile, and one whose supervisors gave it up. A run that goes on
+    already does so."""
     run = open_run(engine, workflow_id, run_id)
+    if isinstance(run.stuck, GaveUp) or isinstance(run.stuck, Restarting):
+        residency.retry(engine, workflow_id, run_id)
     if run.status is not Status.PAUSED:
-        raise InvalidOption(f"{run.workflow_id} is not paused")
+        return
     engine.turn_now.record(run, e.WorkflowResumed())
     activities.resume(engine, run)
     engine.timers.arm_all(run)

@@ -14,19 +14,23 @@ from typing import TYPE_CHECKING, Any
 from aionlab.core import events as e
 from aionlab.core.attributes import check_attributes
 from aionlab.core.clock import Micros
-from aionlab.core.errors import AlreadyStarted, InvalidOption, StartAborted, StoreReadOnly
+from aionlab.core.durations import spell
+from aionlab.core.errors import InvalidName, InvalidOption, StartAborted, StoreReadOnly, UsageError
 from aionlab.core.failure import Failure
-from aionlab.core.ids import RunId, WorkflowId
+from aionlab.core.ids import RESERVED, RunId, WorkflowId
 from aionlab.core.jsontext import dumps
 from aionlab.core.names import check_name
 from aionlab.core.ports import NO_ATTRIBUTES, Run
 from aionlab.core.status import Status
+from aionlab.core.values import values_for
 from aionlab.replay.process import Code
 
-from .. import processes
+from .. import processes, signals
 from ..attributes import checked
 from ..faults import START_STEPS
 from ..run import LiveRun, Recorder
+from . import identity
+from .identity import Standing, Started
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -52,9 +56,24 @@ class StartRequest:
     digest: str | None = None
     """Of type and input; a second start with the key must have the same."""
     python: str = "3.11"
-
-
-Started = tuple[WorkflowId, RunId]
+    minted: bool = False
+    """Whether `workflow_id` was minted by the engine's own ids rather than chosen."""
+    id_reuse: str = "allow"
+    """One of `identity.REUSE`."""
+    id_conflict: str = "fail"
+    """One of `identity.CONFLICT`."""
+    start_delay: Micros | None = None
+    """Length of time until the code begins. Signals wait for it, a cancel does not; a deadline counts from the start all the same."""
+    first: e.SignalReceived | e.UpdateAccepted | None = None
+    """A message the code finds when it begins. A signal goes to the run there is, where `id_conflict` gives that."""
+    parent_workflow_id: WorkflowId | None = None
+    origin: e.Origin | None = None
+    scheduled: e.Scheduled | None = None
+    last_result: str | None = None
+    until: Micros | None = None
+    """A deadline as a point in time."""
+    carried: tuple[e.SignalReceived, ...] = ()
+    """Signals that the run before this one has not taken: recorded behind the start, and the code begins once all of them are."""
 
 
 def start(engine: Engine, request: StartRequest) -> Started:
@@ -72,30 +91,27 @@ def start(engine: Engine, request: StartRequest) -> Started:
     code = engine.catalog.resolve(request.workflow_type, request.version)
 
     point("check")
-    if request.workflow_id is not None:
-        name = check_name("workflow id", request.workflow_id)
-        if name != request.workflow_id:
-            request = replace(request, workflow_id=name)
-    attributes = check_attributes(request.attributes, engine.attribute_types) if request.attributes else {}
-    if request.deadline is not None and request.deadline <= 0:
-        raise InvalidOption("a deadline lies in the future: give the length of time the run may take")
+    request, attributes = _checked(engine, request, code)
     if request.idempotency_key is not None:
-        request = replace(request, idempotency_key=check_name("idempotency key", request.idempotency_key))
-        earlier = _with_key(engine, request.idempotency_key)
+        earlier = identity.with_key(engine, request)
         if earlier is not None:
-            return _same_request(earlier, request)
+            return earlier
 
     point("mint")
     workflow_id = WorkflowId(request.workflow_id) if request.workflow_id is not None else engine.ids.workflow_id()
     run_id = request.run_id or engine.ids.run_id()
 
     point("policy")
-    minted = request.workflow_id is None and engine.ids.unique
-    previous = None if minted else _previous(engine, workflow_id)
+    known = identity.FREE
+    if not engine.ids.unique or not (request.minted or request.workflow_id is None):
+        known = identity.standing(engine, workflow_id, code.workflow_type, request.id_reuse, request.id_conflict)
+        if known.use:
+            return _use(engine, request, known)
 
     point("append")
     point("visibility")
-    run, started = _plan(engine, request, code, workflow_id, run_id, attributes, previous)
+    run, started = _plan(engine, request, code, workflow_id, run_id, attributes, known.newest)
+    first = request.first
     now = engine.turn_now.now
     try:
         point(step := "supervisor")
@@ -112,10 +128,14 @@ def start(engine: Engine, request: StartRequest) -> Started:
         engine.registry.insert(run)
         point(step := "monitor")
         _monitor(engine, run)
-        _begin(engine, run, started, attributes, deferred=False)
+        if known.replaced is not None:
+            identity.terminate(engine, known.replaced, run_id)
+        _begin(engine, run, started, attributes, first, bool(request.carried), request.carried)
     except Exception as error:  # whichever row failed, the start is compensated and the caller told
         _take_down(engine, run, step)
-        _abort(engine, run, started, attributes, step, error)
+        if known.replaced is not None and not known.replaced.closed:
+            identity.terminate(engine, known.replaced, run_id)
+        _abort(engine, run, started, attributes, first, step, error)
         raise StartAborted(workflow_id, run_id, step, error) from error
 
     try:
@@ -126,56 +146,101 @@ def start(engine: Engine, request: StartRequest) -> Started:
     return workflow_id, run_id
 
 
-def _with_key(engine: Engine, key: str | None) -> Run | None:
-    """The run an idempotency key has started, in this turn or before."""
-    for run in engine.turn_now.batch.runs:
-        if run.idempotency_key == key:
-            return run
-    return None if key is None else engine.store.by_idempotency_key(key)
+def start_waiting(engine: Engine, request: StartRequest, version: str, why: str) -> Started:
+    """Record the start of a run whose code may not run here yet; it begins when that has come.
+
+    Raises AlreadyStarted, InvalidName, InvalidAttribute, InvalidOption with nothing written.
+    """
+    code = Code(check_name("workflow", request.workflow_type), version, _absent, None, values_for(None))
+    request, attributes = _checked(engine, request, code)
+    workflow_id, run_id = WorkflowId(request.workflow_id or engine.ids.workflow_id()), request.run_id or engine.ids.run_id()
+    known = identity.standing(engine, workflow_id, code.workflow_type, request.id_reuse, request.id_conflict)
+    run, started = _plan(engine, request, code, workflow_id, run_id, attributes, known.newest)
+    run.started, run.waits_for = started, why
+    engine.registry.insert(run)
+    _begin(engine, run, started, attributes, None, True, request.carried)
+    return workflow_id, run_id
 
 
-def _same_request(earlier: Run, request: StartRequest) -> Started:
-    if earlier.request != request.digest:
-        raise InvalidOption(
-            f"idempotency key {request.idempotency_key!r} was used for another request ({earlier.workflow_id}); use a new key for a new request"
-        )
-    return earlier.workflow_id, earlier.run_id
+def start_failed(engine: Engine, request: StartRequest, error: UsageError) -> None:
+    """Record a start that cannot be, and that it failed, for those who wait for the run."""
+    code = Code(request.workflow_type, request.version or "", _absent, None, values_for(None))
+    workflow_id, run_id = WorkflowId(request.workflow_id or engine.ids.workflow_id()), request.run_id or engine.ids.run_id()
+    previous = identity.standing(engine, workflow_id, code.workflow_type, request.id_reuse, request.id_conflict).newest
+    run, started = _plan(engine, replace(request, deadline=None, start_delay=None), code, workflow_id, run_id, {}, previous)
+    engine.registry.insert(run)
+    _begin(engine, run, started, {}, None, deferred=True)
+    failure = replace(code.values.failure(error), traceback="", source="")
+    engine.turn_now.record(run, e.WorkflowFailed(failure, "start_aborted"))
 
 
-def _previous(engine: Engine, workflow_id: WorkflowId) -> Run | None:
-    """The newest run of the id, which must be closed."""
-    live = engine.turn_now.planned.get(workflow_id) or engine.registry.get(workflow_id)
-    if live is not None and not live.closed:
-        raise AlreadyStarted(workflow_id, live.run_id, str(live.status))
-    if live is not None:
-        return live.current_row()
-    if engine.store.workflow_key(workflow_id) is None:
-        return None
-    previous = engine.store.run(workflow_id)
-    if previous is not None and not previous.status.closed:
-        raise AlreadyStarted(workflow_id, previous.run_id, previous.status.value)
-    return previous
+async def _absent() -> None:
+    raise AssertionError("this code is not here")
+
+
+def _checked(engine: Engine, request: StartRequest, code: Code) -> tuple[StartRequest, Mapping[str, Any]]:
+    """The request with its names in their normal form, and its attributes as they are stored. All that can be refused is refused here."""
+    if request.workflow_id is not None:
+        name = check_name("workflow id", request.workflow_id)
+        if name.startswith(RESERVED):
+            raise InvalidName("workflow id", name, f"ids that begin with {RESERVED!r} are the engine's own")
+        if name != request.workflow_id:
+            request = replace(request, workflow_id=name)
+    if request.idempotency_key is not None:
+        request = replace(request, idempotency_key=check_name("idempotency key", request.idempotency_key))
+    if isinstance(request.first, e.SignalReceived):
+        request = replace(request, first=replace(request.first, name=check_name("signal name", request.first.name)))
+    if request.id_reuse != "allow" or request.id_conflict != "fail":
+        identity.check_policies(request.id_reuse, request.id_conflict)
+    if request.until is not None:
+        request = replace(request, deadline=Micros(request.until - engine.turn_now.now), until=None)
+    if request.deadline is not None and request.deadline <= 0:
+        raise InvalidOption("a deadline lies in the future: give the length of time the run may take, or a time to come")
+    if (delay := request.start_delay) is not None:
+        length = code.deadline if request.deadline is None else request.deadline
+        if delay <= 0:
+            request = replace(request, start_delay=None)
+        elif length is not None and length <= delay:
+            raise InvalidOption(
+                f"the run would time out before it begins: its deadline of {spell(length)} counts from the start, and the start is delayed by "
+                f"{spell(delay)}; give a later deadline"
+            )
+    return request, check_attributes(request.attributes, engine.attribute_types) if request.attributes else {}
+
+
+def _use(engine: Engine, request: StartRequest, known: Standing) -> Started:
+    """The run there is, in place of a new one; the signal that came with the start is sent to it."""
+    assert known.newest is not None
+    run = known.newest
+    first = request.first
+    if isinstance(first, e.SignalReceived):
+        signals.signal(engine, run.workflow_id, first.name, first.payload, run.run_id, first.idempotency_key)
+    return run.workflow_id, run.run_id
 
 
 def _plan(
     engine: Engine, request: StartRequest, code: Code, workflow_id: WorkflowId, run_id: RunId, attributes: Mapping[str, Any], previous: Run | None
 ) -> tuple[LiveRun, e.WorkflowStarted]:
     now = engine.turn_now.now
-    recorder, key = _keys(engine, workflow_id, previous is None)
+    recorder, key = keys(engine, workflow_id, previous is None)
     parent = previous.run_id if previous is not None else None
     row = Run(
         key, recorder.key, workflow_id, run_id, code.workflow_type, code.version, Status.RUNNING, now, None, dict(attributes) if attributes else NO_ATTRIBUTES, parent,
-        request.idempotency_key, request.digest,
+        request.idempotency_key, request.digest, request.parent_workflow_id, None if request.scheduled is None else request.scheduled.schedule_id,
     )  # fmt: skip
     length = code.deadline if request.deadline is None else request.deadline
     deadline = None if length is None else Micros(now + length)
+    if request.origin is not None and request.origin.latest is not None:
+        deadline = request.origin.latest if deadline is None else min(deadline, request.origin.latest)
     started = e.WorkflowStarted(
-        code.workflow_type, code.version, request.input, engine.ids.seed(), request.python, parent, None, request.memo, deadline, request.idempotency_key
-    )
+        code.workflow_type, code.version, request.input, engine.ids.seed(), request.python, parent, request.parent_workflow_id, request.memo, deadline,
+        request.idempotency_key, request.origin, None if request.start_delay is None else Micros(now + request.start_delay), request.first is not None,
+        request.scheduled, request.last_result,
+    )  # fmt: skip
     return LiveRun(row, recorder), started
 
 
-def _keys(engine: Engine, workflow_id: WorkflowId, is_new: bool = False) -> tuple[Recorder, int]:
+def keys(engine: Engine, workflow_id: WorkflowId, is_new: bool = False) -> tuple[Recorder, int]:
     """The recorder of a workflow id (a new one for a new id) and a fresh run key. `is_new`: no run of the id is known or stored."""
     engine.run_keys += 1
     live = engine.turn_now.planned.get(workflow_id) or engine.registry.get(workflow_id)
@@ -207,31 +272,72 @@ def _monitor(engine: Engine, run: LiveRun) -> None:
         raise LookupError(f"pid {run.pid} is not registered")
 
 
-def _begin(engine: Engine, run: LiveRun, started: e.WorkflowStarted, attributes: Mapping[str, Any], deferred: bool) -> None:
-    """Record the start and, unless it is deferred, the first step with it. A first step that sets a search attribute the lab refuses
-    leaves the start deferred and the run stuck."""
+def _begin(
+    engine: Engine, run: LiveRun, started: e.WorkflowStarted, attributes: Mapping[str, Any], first: e.Event | None, deferred: bool = False,
+    carried: tuple[e.SignalReceived, ...] = (),
+) -> None:
+    """Record the start, the signal that came with it and, unless it is deferred, the first step. A first step that sets a search attribute
+    the lab refuses leaves the start deferred and the run stuck."""
     turn = engine.turn_now
     answers: list[e.Event] = []
     if not deferred:
         assert run.process is not None
         answers = run.process.deliver(started, turn.now)
+        if first is not None:
+            answers = run.process.deliver(first, turn.now)
+            if isinstance(first, e.UpdateAccepted) and _refused(first, answers):
+                started, first, answers = _without_update(engine, run, started)
         if e.SearchAttributesUpdated in map(type, answers):
             permitted = checked(engine, run, answers)
             deferred, answers = permitted is None, permitted or []
     turn.batch.runs.append(run.row)
     turn.planned[run.workflow_id] = run
+    if run.row.idempotency_key is not None:
+        identity.remember(engine, run)
     turn.record(run, started, deferred)
     if attributes:
         turn.record(run, e.SearchAttributesUpdated(e.Payload(dumps(dict(attributes)))))
     if started.deadline is not None:
-        turn.record(run, e.TimerStarted(e.DEADLINE, started.deadline))
-        engine.timers.arm(run, e.DEADLINE, started.deadline)
+        arm(engine, run, e.DEADLINE, started.deadline)
+    if started.begins_at is not None:
+        arm(engine, run, e.DELAY, started.begins_at)
+    if first is not None:
+        turn.record(run, first, deferred)
+    for signal in carried:
+        turn.record(run, signal, deferred=True)
     engine.record_answers(run, answers)
 
 
-def _abort(engine: Engine, run: LiveRun, started: e.WorkflowStarted, attributes: Mapping[str, Any], step: str, error: Exception) -> None:
+def _refused(first: e.UpdateAccepted, answers: list[e.Event]) -> bool:
+    """Whether the first step refused the update that came with the start."""
+    return any(isinstance(a, e.UpdateCompleted) and a.rejected and a.update_id == first.update_id for a in answers)
+
+
+def _without_update(engine: Engine, run: LiveRun, started: e.WorkflowStarted) -> tuple[e.WorkflowStarted, None, list[e.Event]]:
+    """The first step once more, as if the update had never been sent: nothing of it is recorded, so nothing of it may be left in memory."""
+    assert run.process is not None
+    run.process.close()
+    started = run.started = replace(started, with_message=False)
+    run.process = processes.new_process(engine, run)
+    run.process.replaying = True  # its log lines have been written
+    answers = run.process.deliver(started, engine.turn_now.now)
+    run.process.replaying = False
+    return started, None, answers
+
+
+def arm(engine: Engine, run: LiveRun, timer_id: int, fire_at: Micros) -> None:
+    """Record one of the engine's own timers, and wake up when it is due."""
+    engine.turn_now.record(run, e.TimerStarted(timer_id, fire_at))
+    engine.timers.arm(run, timer_id, fire_at)
+
+
+def _abort(
+    engine: Engine, run: LiveRun, started: e.WorkflowStarted, attributes: Mapping[str, Any], first: e.Event | None, step: str, error: Exception
+) -> None:
     """Leave a start that was recorded and rolled back, or, with ghost starts, one that was only recorded."""
-    _begin(engine, run, started, attributes, deferred=True)
+    if not engine.ghost_starts:
+        started = identity.without_key(run, started)
+    _begin(engine, run, started, attributes, first, deferred=True)
     if not engine.ghost_starts:
         failure = Failure("StartAborted", f"{step}: {error}", ("StartAborted",))
         engine.turn_now.record(run, e.WorkflowFailed(failure, "start_aborted"))
