@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .authoring.definitions import Activity, Workflow
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .core.converters import ValueConverter
     from .core.supervisors import Backoff, Supervisor
 
+sys.modules[__name__ + ".errors"] = errors  # `from aionlab.errors import RunClosed` reads as well as `errors.RunClosed`
 logging.getLogger("aionlab").addHandler(logging.NullHandler())  # nothing is printed into cells that nobody asked for
 
 __version__ = "0.1.0"

@@ -113,6 +113,7 @@ class Activity(Generic[P, R]):
         if retry_if is not None and not callable(retry_if):
             raise InvalidOption(f"retry_if={retry_if!r}; it is a function of the error that says whether to try again")
         self.retry_if = retry_if
+        self._altered = False
         self.signature = signature or (inspect.signature(fn) if fn is not None else None)
         self._fewest, self._most = _positional(self.signature)
         self._hints: Mapping[Any, Any] | None = None
@@ -137,7 +138,14 @@ class Activity(Generic[P, R]):
             self.options, retry=retry, start_to_close=start_to_close, timeout=timeout, schedule_to_close=schedule_to_close, heartbeat=heartbeat,
             cancellation=cancellation, queue=queue, priority=priority, dedup_id=dedup_id, on_duplicate=on_duplicate, run_in=run_in, summary=summary,
         )  # fmt: skip
-        return Activity(self.fn, self.name, options, None, self.signature, self.retry_if)
+        made = Activity(self.fn, self.name, options, None, self.signature, self.retry_if)
+        made._altered = True
+        return made
+
+    @property
+    def altered(self) -> bool:
+        """Whether its options were given by `with_options`: a version keeps an activity by name, and its options with its definition."""
+        return self._altered
 
     def _returns(self) -> Any:
         """The annotation results are decoded into; Any where there is none."""

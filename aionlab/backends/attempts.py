@@ -57,17 +57,17 @@ def find(lookup: Lookup, attempt: Attempt) -> Runnable | Missing:
 class Pulse:
     """A running attempt, as its own code (through `core.attempting`) and whoever wants it stopped see it.
 
-    `beat` is where heartbeats go; None where nobody listens. `cancel` may be called from any thread.
+    `beat` is where heartbeats go; None where nobody listens. `cancel` may be called from any thread. What few attempts need is set on the
+    class: every attempt makes one of these.
     """
 
-    __slots__ = ("_beat", "_bell", "_told", "attempt", "cancelled", "values")
+    values: Values | None = None
+    cancelled = False
+    _told = False
+    _bell: threading.Event | None = None
 
     def __init__(self, attempt: Attempt, beat: Beat | None = None) -> None:
         self.attempt, self._beat = attempt, beat
-        self.values: Values | None = None
-        self.cancelled = False
-        self._told = False
-        self._bell: threading.Event | None = None
 
     def begin(self, values: Values) -> None:
         """The attempt's code begins now, which is when its limits begin to count."""

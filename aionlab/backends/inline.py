@@ -2,14 +2,26 @@
 from __future__ import annotations
 
 import asyncio
+import dis
 import threading
 from asyncio import events
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from aionlab.core.ports import Attempt, Beat, Done, Finished, Missing
 
 from .attempts import Lookup, Pulse, find, interrupted, run_async, run_sync
+
+_WAITS = frozenset({"GET_AWAITABLE", "GET_ANEXT", "SEND"})
+
+
+@lru_cache(maxsize=1024)
+def never_waits(code: CodeType | None) -> bool:
+    """Whether a function's own code has no await in it: it runs through in one go, and needs no task of a loop, which cost more than all the
+    rest of a short activity."""
+    return code is not None and not any(instruction.opname in _WAITS for instruction in dis.get_instructions(code))
 
 
 class InlineExecutor:
@@ -28,7 +40,7 @@ class InlineExecutor:
             return
         pulse = Pulse(attempt, beat)
         try:
-            report = self._wait_for(run_async(attempt, code, pulse)) if code.is_async else run_sync(attempt, code, pulse)
+            report = self._wait_for(run_async(attempt, code, pulse), code.function) if code.is_async else run_sync(attempt, code, pulse)
         except KeyboardInterrupt:
             done(interrupted(attempt))
             if threading.current_thread() is threading.main_thread():
@@ -36,14 +48,22 @@ class InlineExecutor:
         else:
             done(report)
 
-    def _wait_for(self, coro: Coroutine[Any, Any, Finished]) -> Finished:
+    def _wait_for(self, coro: Coroutine[Any, Any, Finished], function: Callable[..., Any]) -> Finished:
         """The coroutine's result; the thread may be that of another loop, which waits."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.new_event_loop()
         outer = events._get_running_loop()
-        events._set_running_loop(None)
+        at_once = never_waits(getattr(function, "__code__", None))
+        events._set_running_loop(loop if at_once else None)
         try:
-            return self._loop.run_until_complete(coro)
+            if at_once:
+                try:
+                    coro.send(None)
+                except StopIteration as end:
+                    report: Finished = end.value
+                    return report
+            return loop.run_until_complete(coro)
         finally:
             events._set_running_loop(outer)
 

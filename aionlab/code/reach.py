@@ -204,6 +204,8 @@ class Reach:
         name = str(value.name)
         if kind == "workflow" and value.options != ChildOptions():
             raise NotAValue(value, why=f"is {name} with options, and a version refers to other workflows by name alone")
+        if kind == "activity" and value.altered:
+            raise NotAValue(value, why=f"is {name} with options, and a version refers to activities by name alone")
         signature, statement = signature_of(value, fn, kind, self.namespace, self.ledger)
         number = len(self.definitions)
         self.definitions.append(Definition(kind, name, signature))

@@ -87,7 +87,7 @@ def _type_name(value: Any) -> str:
 def _explained(name: str, value: Any, why: str) -> tuple[str, str]:
     kind = type(value)
     origin = f"{kind.__module__}.{kind.__qualname__}"
-    if getattr(kind, "aion_kind", None) == "workflow":
+    if getattr(kind, "aion_kind", None) in ("workflow", "activity") and "with options" in why:
         return why, f"call {value.name}.with_options(…) inside the workflow"
     if origin.startswith(("pandas.", "polars.", "numpy.")):
         return "is data, which a version does not keep", f"pass it as an argument: %start …({name}), or load it in an activity"

@@ -102,7 +102,12 @@ class _Encoder:
         return self._refer(value)
 
     def _object(self, value: Any, kind: type, shape: str) -> Json:
-        fields = [[name, self._at(getattr(value, name), f".{name}")] for name in shape_of(kind).names if hasattr(value, name)]
+        later = getattr(kind, "aion_later", {})
+        fields = [
+            [name, self._at(getattr(value, name), f".{name}")]
+            for name in shape_of(kind).names
+            if hasattr(value, name) and (name not in later or getattr(value, name) != later[name])
+        ]
         coded: list[Json] = ["object", self._refer(kind), fields]
         if shape == "pydantic":
             state = pydantic_state(value)

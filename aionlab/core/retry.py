@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
 from .clock import Micros
 from .durations import Duration, micros
@@ -25,6 +26,8 @@ class RetryPolicy:
     non_retryable: tuple[str, ...] = ()
     kind: str = "exponential"
     """"exponential": each delay is `backoff` times the last (1: all alike); "linear": the n-th is n times `initial`."""
+    aion_later: ClassVar[Mapping[str, object]] = MappingProxyType({"kind": "exponential", "jitter": 0.0})
+    """Fields that came later, with their defaults; at those a version of code that holds a policy leaves them out, so that its hash stays."""
     jitter: float = 0.0
     """The share of each delay, 0 to 1, that may be left out; how much is a function of the attempt alone."""
 

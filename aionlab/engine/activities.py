@@ -140,7 +140,10 @@ def finished(engine: Engine, report: Finished) -> None:
         heartbeats.forget(engine, (report.run_key, report.activity_id))
     if report.failure is None:
         assert report.result is not None
-        _close(engine, run, opened, e.ActivityCompleted(report.activity_id, report.result, report.attempt))
+        completed = e.ActivityCompleted(report.activity_id, report.result, report.attempt)
+        engine.fact(run, completed)
+        if opened.scheduled.options.dedup_id is not None:
+            queues.hand_on(engine, run, opened, completed)
     elif opened.cancel_requested and "CancelledError" in report.failure.bases:
         _close(engine, run, opened, e.ActivityCancelled(report.activity_id, report.attempt))
     else:

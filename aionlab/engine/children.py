@@ -116,7 +116,7 @@ def _ended(engine: Engine, run: LiveRun) -> None:
     """A run closed: its children become what their `parent_close` says, and its parent is told, unless the run went on as new."""
     for opened in list((run.children or {}).values()):
         _parent_closed(engine, run, opened)
-    if type(run.outcome) is not e.WorkflowContinuedAsNew and run.started is not None and run.started.origin is not None:
+    if type(run.outcome) is not e.WorkflowContinuedAsNew and run.started is not None and run.started.parent_workflow_id is not None and run.started.origin:
         tell_parent(engine, run, run.started, run.started.origin)
 
 

@@ -203,7 +203,7 @@ class Engine:
         self.committed(turn)
         self.act()
         self._settle()
-        return moved
+        return moved or not self.inbox.empty() or bool(self.homeless)
 
     def _carry_out(self, turn: Turn, messages: list[Message]) -> None:
         """Everything of a turn before its commit. `turn.at` is what is being worked on, for blaming it should it fail."""
@@ -332,9 +332,9 @@ class Engine:
                 act()
             except Exception:  # one act must not keep the others from callers whose events are committed
                 log.exception("what a commit allowed could not be done")
-        outbox, in_hand, in_flight = self.outbox, activities.wanted, self.in_flight
+        outbox, in_hand, in_flight, most = self.outbox, activities.wanted, self.in_flight, activities.HAND_OVER
         while outbox:
-            if len(in_flight) >= activities.HAND_OVER:  # they come back for more when some have ended
+            if len(in_flight) >= most:  # they come back for more when some have ended
                 break
             run, opened, attempt = outbox.popleft()
             if in_hand(run, opened, attempt):

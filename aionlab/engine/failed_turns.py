@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 LOOKING = frozenset({
-    "details", "entry", "history", "names", "now", "progress", "recent", "registry", "routed", "run", "runs",
+    "details", "entry", "handlers", "history", "names", "now", "progress", "recent", "registry", "routed", "run", "runs",
     "schedule_describe", "schedule_history", "schedule_runs", "schedules", "stack", "store", "supervision", "supervisors",
     "tree", "types", "unwait", "versions",
 })  # fmt: skip

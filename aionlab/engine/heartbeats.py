@@ -33,26 +33,26 @@ class Beaten(NamedTuple):
 
 
 class Flight:
-    """An attempt an executor has. `began`, `beat_at`, `details` and `told` are set from its thread."""
+    """An attempt an executor has. `began`, `beat_at`, `details` and `told` are set from its thread; what few attempts need is set on the
+    class."""
 
-    __slots__ = ("attempt", "beat_at", "beat_due", "began", "details", "due", "noted_at", "told")
+    began: Micros | None = None
+    """When its code began; None while it waits in the executor."""
+    due: Micros | None = None
+    """When it is looked at for having taken too long."""
+    beat_at: Micros | None = None
+    """When it was last heard of."""
+    beat_due: Micros | None = None
+    """When it is looked at for not having been heard of."""
+    details: Payload | None = None
+    """What it said last."""
+    told = False
+    """Whether the engine is on its way to what it said."""
+    noted_at: Micros | None = None
+    """When that was last noted."""
 
     def __init__(self, attempt: int) -> None:
         self.attempt = attempt
-        self.began: Micros | None = None
-        """When its code began; None while it waits in the executor."""
-        self.due: Micros | None = None
-        """When it is looked at for having taken too long."""
-        self.beat_at: Micros | None = None
-        """When it was last heard of."""
-        self.beat_due: Micros | None = None
-        """When it is looked at for not having been heard of."""
-        self.details: Payload | None = None
-        """What it said last."""
-        self.told = False
-        """Whether the engine is on its way to what it said."""
-        self.noted_at: Micros | None = None
-        """When that was last noted."""
 
 
 class Heartbeats:

@@ -207,6 +207,9 @@ def waits_for(engine: Engine, run: LiveRun) -> str:
         plain = [f"`{name}`" if name.isidentifier() else name for name in names]
         cell = "the cell that makes it" if len(names) == 1 else "the cells that make them"
         return ", ".join(plain) + (f": run {cell}" if all(name.isidentifier() for name in names) else "")
+    lost = [f"{opened.scheduled.activity_type}#{number}" for number, opened in (run.activities or {}).items() if _interrupted(engine, run, number, opened)]
+    if lost:
+        return f"{', '.join(lost)}: interrupted; pause and resume the run, or open the lab again, for another attempt"
     if run.process is None:
         return "whatever comes next for it"
     blocked = run.process.blocked()
@@ -258,12 +261,22 @@ def _workflow_node(engine: Engine, run: LiveRun) -> Node:
     return Node(run.pid, "workflow", run.workflow_id, state, 0, 0, run.row.started_at, waits_for(engine, run), activities)
 
 
+def _interrupted(engine: Engine, run: LiveRun, number: int, opened: OpenActivity) -> bool:
+    """Whether an attempt that stands as begun runs nowhere, and nothing is about to change that."""
+    return (
+        opened.begun and (run.key, number) not in engine.in_flight and (run.key, number) not in engine.starved and not engine.outbox
+        and run.status is Status.RUNNING and not run.waits_for and opened.scheduled.options.queue not in engine.queues.limited
+    )  # fmt: skip
+
+
 def _activity_state(engine: Engine, run: LiveRun, number: int, opened: OpenActivity) -> str:
     if opened.next_attempt_at is not None and opened.next_attempt_at > engine.clock.now():
         return "Waiting for retry"
     if not opened.begun:
         return "Scheduled"
-    return "Waiting" if (run.key, number) in engine.starved else "Running"
+    if (run.key, number) in engine.starved or _interrupted(engine, run, number, opened):
+        return "Waiting"
+    return "Running"
 
 
 def _child_node(engine: Engine, opened: OpenChild) -> Node:

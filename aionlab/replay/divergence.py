@@ -108,7 +108,7 @@ def advice(recorded: e.Event | None, asked: e.Event | None) -> str:
     if isinstance(asked, e.PatchMarked):
         return f"workflow.patched({asked.patch_id!r}) was asked elsewhere when this was recorded: leave it where it was"
     if recorded is None:
-        return "The code does something new here: give the change a new version and let this run keep the old one, or reset the run"
+        return "The code does something new here: give the change a new version and let this run keep the old one, put it behind workflow.patched(…), or reset the run"
     if asked is None:
         return "The code no longer does this: bring the step back, or let this run keep the version it was started with"
     if type(recorded) is type(asked):

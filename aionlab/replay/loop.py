@@ -20,6 +20,8 @@ from aionlab.core.clock import Micros
 _MIX = 0x9E3779B97F4A7C15
 _MASK = (1 << 61) - 1
 _PATIENCE = 50
+_FARTHEST = 100_000_000_000_000_000
+"""Microseconds a timer may lie ahead, about 3,000 years, as for any duration."""
 _leaked: list[object] = []
 """Coroutines that would not close: kept for ever, because collecting them would run user code."""
 
@@ -144,6 +146,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         if fire_at <= self._now:
             timer.fired = True
             self._ready.append(timer)
+        elif fire_at - self._now > _FARTHEST:
+            raise OverflowError("a timer more than 3,000 years ahead: to wait for ever, await an event or a signal that never comes")
         else:
             self._timer_asked(timer)
         return timer
@@ -220,6 +224,13 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> NoReturn:  # type: ignore[override]
         raise RuntimeError("workflow code cannot use threads (asyncio.to_thread, run_in_executor): make the function an @activity")
+
+    def _outside(self, *args: Any, **options: Any) -> NoReturn:
+        raise RuntimeError("workflow code cannot use sockets, pipes or other programs: what reaches outside is an @activity")
+
+    create_connection = create_datagram_endpoint = create_server = create_unix_connection = create_unix_server = _outside
+    connect_read_pipe = connect_write_pipe = subprocess_exec = subprocess_shell = getaddrinfo = getnameinfo = _outside
+    add_reader = add_writer = add_signal_handler = sock_connect = sock_accept = sock_recv = sock_sendall = _outside
 
     def run_until_complete(self, future: Any) -> NoReturn:
         raise RuntimeError("this loop is already running a workflow: use await")

@@ -19,6 +19,7 @@ from aionlab.core.ids import RunId, WorkflowId
 from aionlab.core.payload import hints_of
 from aionlab.core.running import HandlerInfo, UpdateInfo, current_update
 
+from .children import goes_on
 from .loop import Callback, WorkflowFuture
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class Messages:
                 task.add_done_callback(partial(self._update_done, execution), context=process._context)
                 return
         except BaseException as error:  # noqa: BLE001 - the update's failure, sys.exit() included
-            self._complete(execution, error=error)
+            self._failed(execution, error)
             return
         self._complete(execution, outcome)
 
@@ -170,9 +171,17 @@ class Messages:
         if task.cancelled():
             self._complete(execution, error=asyncio.CancelledError("the update's handler was cancelled"))
         elif (error := task.exception()) is not None:
-            self._complete(execution, error=error)
+            self._failed(execution, error)
         else:
             self._complete(execution, task.result())
+
+    def _failed(self, execution: Execution, error: BaseException) -> None:
+        """A handler raised: that is the answer, unless it lets the whole run go on as a new one."""
+        if goes_on(error) is None:
+            self._complete(execution, error=error)
+        else:
+            self._done(execution)
+            self._process.fail(error)
 
     def _complete(self, execution: Execution, result: object = None, error: BaseException | None = None, rejected: bool = False) -> None:
         process = self._process

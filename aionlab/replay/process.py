@@ -36,7 +36,6 @@ from .mailbox import Boxes, Mailbox, box_named, boxes_of, with_box
 from .messages import Handler, Messages, Sending
 from .where import asked_here, awaited_at
 
-
 T = TypeVar("T")
 _LOG = logging.getLogger("aionlab.workflow")
 

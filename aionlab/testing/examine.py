@@ -24,7 +24,16 @@ from aionlab.store.memory import MemoryStore
 
 from . import programs
 from .faults import Fault, FaultyStore, Plan
-from .laws import check_families, check_history, check_memory, check_messages, check_mutant, check_prefixes, first_difference, shape
+from .laws import (
+    check_families,
+    check_history,
+    check_memory,
+    check_messages,
+    check_mutant,
+    check_prefixes,
+    first_difference,
+    shape,
+)
 from .programs import SIGNALS, UPDATES, Block, Maker, interpret, mutate
 from .reference import judge
 from .world import SECOND, VALUES, Broken, Move, Op, World
@@ -68,6 +77,8 @@ class Author:
             self.held_while_paused |= live is not None and (live.status is Status.PAUSED or (op[0] == "pause" and len(move) > 1))
         self.world.play(move)
         check_families(self.world)
+        if self.talk:
+            check_messages(self.world)
 
     def _open(self) -> list[int]:
         return [run for run in range(len(self.world.names)) if self.world.live(run) is not None]

@@ -4,24 +4,29 @@ The pytest fixtures of `aionlab.testing.plugin` are made of these; they work in 
 """
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from aionlab.app import opening
 from aionlab.app.lab import Lab
-from aionlab.authoring.definitions import Activity
+from aionlab.authoring.definitions import Activity, Workflow
 from aionlab.core import events as e
 from aionlab.core.errors import AionError
-from aionlab.replay.process import Process
+from aionlab.core.payload import hints_of
+from aionlab.core.running import running
+from aionlab.replay.process import Code, Process
 from aionlab.replay.rebuild import rebuild
 
 from .faults import Crash
 from .points import arm
 
 _NOTHING: Any = object()
+_doubles = count(1)
 
 
 def open_lab(path: str | Path = ":memory:", **options: Any) -> Lab:
@@ -49,13 +54,17 @@ class StandIn:
 
 @contextmanager
 def stand_in(
-    lab: Lab, activity: Activity[..., Any] | str, fn: Callable[..., Any] | None = None, *, returns: Any = _NOTHING, raises: Any = None
+    lab: Lab, activity: Activity[..., Any] | Workflow[..., Any] | str, fn: Callable[..., Any] | None = None, *, returns: Any = _NOTHING, raises: Any = None
 ) -> Iterator[StandIn]:
-    """Run something else in the place of an activity: `fn` with its arguments, a value, or an error (a list of either answers attempt by
-    attempt, the last one for ever). The lab records and retries as it would the real one."""
+    """Run something else in the place of an activity or of a child workflow: `fn` with its arguments, a value, or an error (a list of either
+    answers call by call, the last one for ever). The lab records, retries and starts as it would the real one."""
     given = [fn is not None, returns is not _NOTHING, raises is not None]
     if sum(given) != 1:
         raise TypeError("a stand-in takes one of: a function, returns=, raises=")
+    if isinstance(activity, Workflow):
+        with _double(lab, activity, fn or _answering(returns, raises)) as stand:
+            yield stand
+        return
     name = activity if isinstance(activity, str) else activity.name
     known = lab.library.defined(name) if isinstance(activity, str) else activity
     if known is None:
@@ -77,6 +86,28 @@ def stand_in(
             lab.library.stand_ins.pop(name, None)
         else:
             lab.library.stand_ins[name] = before
+
+
+@contextmanager
+def _double(lab: Lab, workflow: Workflow[..., Any], answer: Callable[..., Any]) -> Iterator[StandIn]:
+    """New runs of a workflow run the answer instead; it is a version that only this process knows, and that holds the route meanwhile."""
+    stand, catalog = StandIn(workflow.name, answer), lab.host.engine.catalog
+
+    async def double(*args: Any, **kwargs: Any) -> Any:
+        if not running("a stand-in").replaying:
+            stand.calls.append((args, kwargs))
+        outcome = answer(*args, **kwargs)
+        return await outcome if inspect.isawaitable(outcome) else outcome
+
+    lab.define(workflow)
+    before, pinned = catalog.routed(workflow.name), catalog.pinned(workflow.name)
+    version = f"stand-in-{next(_doubles)}"
+    catalog.add(Code(workflow.name, version, double, hints_of(workflow.fn), lab.library.cells), route=False)
+    catalog.route(workflow.name, version, True)
+    try:
+        yield stand
+    finally:
+        catalog.route(workflow.name, str(before), pinned)
 
 
 def _answering(returns: Any, raises: Any) -> Callable[..., Any]:

@@ -284,6 +284,10 @@ def check_messages(world: World) -> None:
         for recorded in world._log(name):
             if isinstance(recorded.event, e.SignalReceived) and "/" in (recorded.event.idempotency_key or ""):
                 received.setdefault(str(recorded.event.idempotency_key), []).append(recorded)
+    sent = {r.event.key for name in world.names for r in world._log(name) if isinstance(r.event, e.SignalSent)}
+    strays = sorted(received.keys() - sent)
+    if strays:
+        raise Broken(f"nobody has sent the signal {strays[0]}")
     for name in world.names:
         history = world._log(name)
         _check_updates(name, history)

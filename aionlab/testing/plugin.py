@@ -8,8 +8,7 @@
             assert handle.result() == "shipped" and charged.count == 1
 
 When the test is over, each run that has ended is replayed against its history, and the test fails if the code disagrees: a workflow that
-decides by the clock, by chance or by a global is found by the first test that runs it. Child workflows are stood in for by defining
-another workflow of their name.
+decides by the clock, by chance or by a global is found by the first test that runs it. `stand_in` takes a child workflow as well.
 """
 from __future__ import annotations
 

@@ -66,6 +66,7 @@ class _Life:
         self.trace: list[Any] = []
         self.last = 0
         self.tasks: list[asyncio.Task[int]] = []
+        self.sends = 0
         self.lock = asyncio.Lock()
         self.semaphore = asyncio.Semaphore(2)
         self.event = asyncio.Event()
@@ -157,6 +158,9 @@ class _Life:
         workflow.on_update(name, at_once if block is None else later, validator=check)
 
     async def do_send(self, target: str, name: str, n: int) -> None:
+        self.sends += 1
+        if self.sends > 20:  # handlers that answer each other would never come to rest
+            return
         try:
             await workflow.send(target, name, SENT + n)
             self.note("sent", n)
@@ -375,9 +379,19 @@ class Maker:
 
     def program(self) -> Block:
         block: Block = []
+        if self.talk:
+            block += [["updates", name, self._answering()] for name in UPDATES]
         while self.budget > 0:
             block += self.block(0)
+        if self.talk and self.rng.random() < 0.5:
+            block.append(["until", self.rng.randint(0, 2), 9])
         return block
+
+    def _answering(self) -> Block | None:
+        """What the handler of an update does; one in two waits for what the program itself may wait for at its end."""
+        if self.rng.random() < 0.3:
+            return None
+        return [["until", self.rng.randint(0, 2), None]] if self.rng.random() < 0.7 else self.block(2)
 
     def block(self, depth: int) -> Block:
         return [self.node(depth) for _ in range(self.rng.choice((1, 1, 2, 2, 3)))]
@@ -394,8 +408,11 @@ class Maker:
         if self.family and rng.random() < 0.3:
             policy, how = rng.choice(PARENT_CLOSE), rng.choice(("await", "await", "start", "start", "taken"))
             return ["child", self.block(inner), policy, how, rng.choice(CANCELLATION)]
-        if self.talk and rng.random() < 0.2:
+        if self.talk and rng.random() < 0.15:
             return ["updates", rng.choice(UPDATES), None if rng.random() < 0.4 else self.block(inner)]
+        if self.talk and rng.random() < 0.2:
+            n = rng.randint(0, 2)
+            return ["gather", [[["until", n, seconds], self.leaf()] for _ in range(2)], True]
         makers: list[Callable[[], Node]] = [
             lambda: ["gather", self.blocks(inner), rng.random() < 0.5],
             lambda: ["wait_for", seconds, self.block(inner)],

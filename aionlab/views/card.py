@@ -8,7 +8,7 @@ from typing import Any
 
 from aionlab.core.clock import Micros
 from aionlab.core.durations import spell
-from aionlab.core.events import MemoUpdated, Recorded, WorkflowFailed, WorkflowForked, WorkflowStarted
+from aionlab.core.events import MemoUpdated, Recorded, WorkflowContinuedAsNew, WorkflowFailed, WorkflowForked, WorkflowStarted
 from aionlab.core.failure import Failure
 from aionlab.core.jsontext import dumps, loads
 from aionlab.core.ports import Run
@@ -70,6 +70,7 @@ class RunCard(Shown):
 
     def _facts(self, first: WorkflowStarted | None, events: Sequence[Recorded]) -> list[tuple[str, Any]]:
         run, entry = self.run, self.entry
+        last = events[-1].event if events else None
         return [
             ("awaits", clip(entry.waiting_for, 200) if entry else ""),
             ("lives", _lives(entry) if entry else ""),
@@ -79,6 +80,7 @@ class RunCard(Shown):
             ("started", when(run.started_at)),
             ("closed", when(run.closed_at)),
             ("deadline", when(first.deadline) if first else ""),
+            ("goes on as", code_cell(label(last.next_run_id, 200)) if isinstance(last, WorkflowContinuedAsNew) else ""),
             ("child of", code_cell(label(first.parent_workflow_id, 200)) if first and first.parent_workflow_id else ""),
             ("follows", code_cell(label(run.parent_run_id, 200)) if run.parent_run_id else ""),
             ("attributes", attributes_line(run.attributes, 400)),
@@ -101,9 +103,9 @@ class RunCard(Shown):
 
 
 def _handlers(handlers: Sequence[HandlerInfo], kind: str) -> Any:
-    """The handlers of one kind, with what they take: "set_qty(qty: int), pay(amount)"."""
-    told = ", ".join(label(one.name, 40) + clip(one.signature, 80) for one in handlers[:_HANDLERS] if one.kind == kind)
-    return code_cell(told) if told else ""
+    """The handlers of one kind, with what they take and say of themselves: "set_qty(qty: int): Change the quantity.; pay(amount)"."""
+    told = [label(one.name, 40) + clip(one.signature, 80) + (f": {clip(one.summary, 80)}" if one.summary else "") for one in handlers if one.kind == kind]
+    return code_cell("; ".join(told[:_HANDLERS])) if told else ""
 
 
 def _forked(events: Sequence[Recorded]) -> Any:

@@ -60,7 +60,8 @@ def failure_line(failure: Failure, limit: int = 200) -> str:
     if failure.sealed is not None:
         return clip(failure.message, limit)
     message = masked(failure.message[: 4 * limit])
-    return clip(f"{failure.type}: {message}" if message else failure.type, limit)
+    kind = failure.type.removeprefix("aionlab.core.errors:")
+    return clip(f"{kind}: {message}" if message else kind, limit)
 
 
 def _mask_json(text: str) -> str:

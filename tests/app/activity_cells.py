@@ -106,3 +106,18 @@ def counted(n: int) -> int:
 @workflow
 async def many(count: int) -> int:
     return sum(await asyncio.gather(*(counted(n) for n in range(count))))
+
+
+@activity(heartbeat="1m")
+def discreet() -> str:
+    info = activity.info()
+    if info.attempt > 1:
+        return str(info.heartbeat_details)
+    activity.heartbeat("the secret of a row " * 50)
+    SEEN.append("said")
+    raise KeyboardInterrupt
+
+
+@workflow
+async def keeps_secrets() -> str:
+    return await discreet()

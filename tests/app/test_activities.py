@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import aionlab
+from aionlab.codecs import Compress
 from aionlab.core import errors
 from aionlab.core.status import Status
 from tests.app import activity_cells as cells
@@ -158,3 +159,16 @@ def test_e06_given_a_kernel_that_is_killed_after_heartbeats_then_the_next_attemp
         os.kill(kernel.pid, signal.SIGKILL)
     said = subprocess.run([sys.executable, script, tmp_path / "k.db", "again"], capture_output=True, text=True, timeout=60)
     assert said.stdout == "{'row': 999}\n", said.stderr
+
+
+def test_what_heartbeats_say_passes_through_the_labs_codecs(tmp_path: Path) -> None:
+    codecs = [Compress(above=1)]
+    with aionlab.open(tmp_path / "c.db", codecs=codecs) as lab:
+        lab.start(cells.keeps_secrets, id="s")
+        until(lambda: cells.SEEN == ["said"])
+        lab.settle(20)
+        noted = lab.call("store", "meta", "heartbeat:1:0")
+        assert noted.startswith("\0deflate\0") and "secret" not in noted
+    with aionlab.open(tmp_path / "c.db", codecs=codecs) as lab:
+        assert lab.get("s").result(20) == "the secret of a row " * 50
+        assert lab.call("store", "meta", "heartbeat:1:0") is None

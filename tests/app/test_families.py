@@ -136,6 +136,19 @@ def test_the_error_of_a_child_reaches_the_caller(lab: Any) -> None:
     assert isinstance(caught.value.cause.cause, notebook["OutOfStock"])
 
 
+def test_runs_are_found_by_their_parent(lab: Any) -> None:
+    notebook = Notebook(lab)
+    notebook.run("@workflow\nasync def part(n):\n    await workflow.receive('x')\n    workflow.continue_as_new(n)\n")
+    notebook.run("@workflow\nasync def whole():\n    for n in range(3):\n        await workflow.start_child(part, n)\n    await workflow.receive('go')\n")
+    lab.start(notebook["whole"], id="w")
+    lab.signal("w/part-1", "x")
+    found = lab.runs("parent = 'w' AND status = 'Running'")
+    assert sorted(run.workflow_id for run in found) == ["w/part-0", "w/part-1", "w/part-2"]
+    assert len(list(lab.runs("parent = 'w'"))) == 4
+    lab.terminate("w")
+    assert {str(run.status) for run in lab.runs("parent = 'w'")} == {"Terminated", "ContinuedAsNew"}
+
+
 # --- chains -------------------------------------------------------------------------------------------------------------
 
 

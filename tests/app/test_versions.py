@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import aionlab
-from aionlab.core.errors import InvalidOption, NondeterminismError, RunClosed, WorkflowNotFound
+from aionlab.core.errors import CodeRefused, InvalidOption, NondeterminismError, RunClosed, WorkflowNotFound
 from tests.app.conftest import until
 from tests.app.notebook import Notebook
 
@@ -238,3 +238,9 @@ def test_the_card_says_how_histories_agree(book: Notebook) -> None:
     assert card.checked.diverged == ("waits",)
     assert "diverged: waits" in str(card._repr_mimebundle_()["text/html"])
     assert lab.define(book["order"]).checked == type(card.checked)()
+
+
+def test_an_activity_with_options_as_a_global_is_refused(book: Notebook) -> None:
+    """Its options would be lost: a version refers to activities by name."""
+    with pytest.raises(CodeRefused, match=r"quick .* is add with options.*call add.with_options"):
+        book.run("quick = add.with_options(start_to_close='1s')\n@workflow\nasync def fast(n):\n    return await quick(n, 1)\n")

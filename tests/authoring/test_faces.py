@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from aionlab import activity, workflow
-from aionlab.core.errors import InvalidName, InvalidPayload, NotInWorkflow
+from aionlab.core.errors import InvalidName, NotInWorkflow
 from aionlab.core.running import Info
 from aionlab.core.status import Status
 from aionlab.testing.workbench import Workbench

@@ -31,9 +31,12 @@ CLASSES: tuple[Any, ...] = typing.get_args(Event)
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 integers = st.integers(0, 2**63 - 1)
 policies = st.builds(
-    RetryPolicy, st.integers(0, 99), integers, st.floats(1, 100), integers, st.lists(text, max_size=3).map(tuple)
+    RetryPolicy, st.integers(0, 99), integers, st.floats(1, 100), integers, st.lists(text, max_size=3).map(tuple), text, st.floats(0, 1)
 )
-options = st.builds(ActivityOptions, policies | st.just(ActivityOptions().retry), st.none() | integers, text)
+lengths = st.none() | integers
+options = st.builds(
+    ActivityOptions, policies | st.just(ActivityOptions().retry), lengths, text, text, lengths, lengths, text, integers, st.none() | text, text, st.none() | text
+)
 trees = st.recursive(st.none() | st.booleans() | st.integers(-9, 9) | text, lambda inner: st.lists(inner) | st.dictionaries(text, inner), max_leaves=4)
 failures = st.recursive(
     st.builds(Failure, text, text),

@@ -56,6 +56,16 @@ def test_pausing() -> None:
             of([STARTED, e.WorkflowPaused(), event])
 
 
+@pytest.mark.parametrize("status", list(Status), ids=str)
+def test_reopening(status: Status) -> None:
+    if status in module.REOPENED:
+        assert after(status, e.WorkflowReopened(1)) is Status.RUNNING
+    else:
+        with pytest.raises(IllegalEvent, match=str(status)):
+            after(status, e.WorkflowReopened(1))
+    assert Status.COMPLETED not in module.REOPENED and Status.CONTINUED_AS_NEW not in module.REOPENED
+
+
 def test_every_terminal_event_closes_and_no_other_does() -> None:
     for event in EXAMPLES[1:]:
         try:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from aionlab import ApplicationError, Retry, Workflow, activity, workflow
+from aionlab import ApplicationError, Retry, Workflow, activity, errors, workflow
 from aionlab.app.history import History
 from aionlab.app.lab import Lab
 from aionlab.testing.kit import open_lab
@@ -89,6 +90,51 @@ async def family(n: int) -> list[int]:
     return [first, await second]
 
 
+@workflow
+async def chain(total: int = 0, left: int = 2) -> int:
+    total += await workflow.receive("add")
+    if not left:
+        return total
+    workflow.continue_as_new(total, left - 1)
+
+
+@workflow
+async def messages() -> list[Any]:
+    state: dict[str, int] = {"n": 0}
+    notes: list[Any] = []
+
+    async def add(n: int) -> int:
+        await ship(f"box {n}")
+        state["n"] += n
+        return state["n"]
+
+    def positive(n: int) -> None:
+        if n < 1:
+            raise ValueError("give at least one")
+
+    workflow.on_update("add", add, validator=positive)
+    workflow.on_query("state", lambda: state)
+    workflow.on_signal("note", notes.append)
+    await workflow.wait_condition(lambda: state["n"] >= 5, timeout="1d")
+    await workflow.send("messages", "note", "from myself")
+    await workflow.wait_condition(lambda: len(notes) >= 2)
+    await workflow.wait_condition(workflow.all_handlers_finished)
+    return [state["n"], notes]
+
+
+@activity
+async def moody(path: str) -> str:
+    if not Path(path).exists():
+        raise FileNotFoundError("not there yet")
+    return "there"
+
+
+@workflow
+async def reopened(path: str) -> str:
+    await workflow.sleep("1h")
+    return await moody(path)
+
+
 def _first_run(lab: Lab) -> None:
     lab.start(first_run, 4.5, id="first_run")
     lab.signal("first_run", "approval", {"by": "ada"})
@@ -119,6 +165,31 @@ def _patched(lab: Lab) -> None:
         lab.signal("patched_loop", "add", n)
 
 
+def _chain(lab: Lab) -> None:
+    lab.start(chain, id="chain")
+    lab.pause("chain")
+    for n in (1, 2, 3):
+        lab.signal("chain", "add", n, idempotency_key=f"add-{n}")
+    lab.resume("chain")
+
+
+def _messages(lab: Lab) -> None:
+    lab.start(messages, id="messages")
+    lab.update("messages", "add", 2)
+    lab.signal("messages", "note", "from outside")
+    with suppress(errors.UpdateRejected):
+        lab.update("messages", "add", 0)
+    lab.update("messages", "add", 3)
+
+
+def _reopened(lab: Lab) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        lab.start(reopened, f"{folder}/file", id="reopened")
+        lab.clock.skip("2h")
+        Path(folder, "file").touch()
+        lab.reopen("reopened")
+
+
 SCENARIOS: dict[str, tuple[Workflow[..., Any], Callable[[Lab], None]]] = {
     "first_run": (first_run, _first_run),
     "cancelled": (first_run, _cancelled),
@@ -128,6 +199,9 @@ SCENARIOS: dict[str, tuple[Workflow[..., Any], Callable[[Lab], None]]] = {
     "patched_loop": (patched_loop, _patched),
     "chance_and_time": (chance_and_time, _waits("chance_and_time", chance_and_time)),
     "family": (family, _waits("family", family, 2)),
+    "messages": (messages, _messages),
+    "reopened": (reopened, _reopened),
+    "chain": (chain, _chain),
 }
 
 

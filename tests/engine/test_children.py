@@ -818,3 +818,60 @@ def test_a_commit_in_doubt_at_every_place_changes_nothing(make_bench: Callable[.
                 bench.host.pump()
         drive(bench)
         assert lives(bench.store.inner) == expected, f"commit {number}"
+
+
+# --- with the rest of the vocabulary --------------------------------------------------------------------------------------
+
+
+def test_children_in_gather_race_map_and_wait(home: Workbench) -> None:
+    @workflow
+    async def several() -> list[Any]:
+        gathered = await workflow.gather(families.nap(1), families.nap(2))
+        first = await workflow.race(families.nap(3), families.nap(60))
+        mapped = await workflow.map(families.nap, [1, 2, 3], max_concurrent=2)
+        handles = [await workflow.start_child(families.nap, n) for n in (5, 4)]
+        done, pending = await asyncio.wait(handles, return_when=asyncio.FIRST_COMPLETED)
+        async with asyncio.timeout(60):
+            last = await asyncio.shield(pending.pop())
+        return [gathered, first, mapped, done.pop().result(), last]
+
+    home.workflow(several)
+    home.start("several", id="p")
+    for _ in range(20):
+        home.skip(SECOND)
+    assert home.result("p") == [[1, 2], 3, [1, 2, 3], 4, 5]
+    assert sorted(set(map(str, (home.status(each) for each in home.store.ids() if each != "p")))) == ["Cancelled", "Completed"]
+
+
+def test_a_query_cannot_start_a_child(home: Workbench) -> None:
+    @workflow
+    async def asks() -> None:
+        workflow.on_query("bad", lambda: families.nap(1))
+        workflow.on_query("worse", lambda: workflow.continue_as_new())
+        await workflow.receive("go")
+
+    home.workflow(asks)
+    home.start("asks", id="p")
+    for name in ("bad", "worse"):
+        with pytest.raises(errors.QueryFailed, match="read-only"):
+            home.call("query", "p", name, home.values.encode_args((), {}))
+    assert home.kinds("p") == ["WorkflowStarted"]
+
+
+def test_compensations_are_children_too(home: Workbench) -> None:
+    @workflow
+    async def asks() -> None:
+        async with workflow.compensation() as undo:
+            undo.add(families.at_once, "undone")
+            raise ValueError("no")
+
+    home.workflow(asks)
+    home.start("asks", id="p")
+    assert home.status("p") is Status.FAILED and home.result("p/at_once-0") == "undone"
+
+
+def test_a_run_without_children_holds_nothing_for_them(home: Workbench) -> None:
+    home.start("listen", "x", 1, id="w")
+    live = home.engine.registry.get("w")
+    assert live is not None and live.process is not None
+    assert live.children is None and live.process._offspring is None

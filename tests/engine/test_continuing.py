@@ -419,3 +419,37 @@ def test_info_of_a_long_history(home: Workbench) -> None:
         home.skip(SECOND)
     assert home.result("w") == [1, 21, False] and len(home.history("w")) == 22
     assert countdown.name == "countdown"
+
+
+def test_an_updates_handler_lets_its_run_go_on_as_new_and_leaves_the_update_unanswered(home: Workbench) -> None:
+    @workflow
+    async def updated(n: int = 0) -> int:
+        async def again() -> None:
+            workflow.continue_as_new(n + 1)
+
+        workflow.on_update("again", again)
+        await workflow.receive("go")
+        return n
+
+    home.workflow(updated)
+    home.start("updated", id="w")
+    home.engine.submit(Call("update", "w", "again", home.values.encode_args((), {}), "u-1", None))
+    home.host.pump()
+    assert of(home, "w", e.UpdateCompleted) == [] and chain(home, "w") == ["ContinuedAsNew", "Running"]
+    home.signal("w", "go", "on")
+    assert home.result("w") == 1
+
+
+def test_a_run_that_went_on_has_children_of_its_own(home: Workbench) -> None:
+    @workflow
+    async def parents(n: int) -> list[Any]:
+        if n:
+            workflow.continue_as_new(n - 1)
+        child = await workflow.start_child(families.nap, 60)
+        return [await families.at_once(n), child.id != "p/nap-0"]
+
+    home.workflow(parents)
+    home.start("parents", 2, id="p")
+    assert home.result("p") == [0, True]
+    (left,) = [each for each in home.store.ids() if "/nap" in each]
+    assert home.status(left) is Status.TERMINATED

@@ -249,6 +249,25 @@ def test_a_reopened_run_is_forked_like_any_other(bench: Workbench) -> None:
         settled(bench, forked)
 
 
+def test_a_branch_of_a_run_that_went_on_as_new_and_has_a_child_ends(bench: Workbench) -> None:
+    async def again(n: int = 1) -> int:
+        if n == 1:
+            workflow.continue_as_new(2)
+        await workflow.start_child("listener", id=f"child of {workflow.info().workflow_id}", parent_close="abandon")
+        await workflow.receive("x")
+        return workflow.info().run_number
+
+    bench.workflow(again)
+    bench.start("again", id="w")
+    bench.signal("w", "x")
+    assert bench.result("w") == 2
+    begun = bench.store.run_chain("w")[-1]
+    forked = fork(bench, bench.store.run_history(begun.key)[0].seq)
+    bench.signal(forked, "x")
+    assert bench.result(forked) == 2
+    settled(bench, forked)
+
+
 # --- last failure ------------------------------------------------------------------------------------------------------
 
 
@@ -433,6 +452,25 @@ def test_new_code_meets_its_patches_as_a_new_run_does(bench: Workbench) -> None:
     bench.workflow(patches, "patches", "v2")
     assert bench.result(fork(bench, 1, version="v2")) == "new"
     assert bench.result(fork(bench, 2, version="v2", id="g")) == "old"
+
+
+def test_new_code_that_sets_an_attribute_nobody_registered(bench: Workbench) -> None:
+    async def plain() -> str:
+        return await programs.ship("box")
+
+    async def labelled() -> str:
+        workflow.upsert_search_attributes(stage="one")
+        return await programs.ship("box")
+
+    bench.workflow(plain, "plain", "v1")
+    bench.start("plain", id="w")
+    bench.workflow(labelled, "plain", "v2")
+    before = snapshot(bench)
+    with pytest.raises(errors.InvalidAttribute, match="stage"):
+        fork(bench, 1, version="v2")
+    assert snapshot(bench) == before
+    bench.call("register_attribute", "stage", "keyword")
+    assert bench.result(fork(bench, 1, version="v2")) == "box shipped" and bench.call("run", "f").attributes == {"stage": "one"}
 
 
 # --- refusals ----------------------------------------------------------------------------------------------------------

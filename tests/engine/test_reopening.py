@@ -713,3 +713,68 @@ def test_reopening_happens_whole_or_not_at_all(bench: Workbench, ended: str, how
     assert bench.result("w") == [2, "f", "s", 4]
     assert calls.count("charge 1") == calls.count("charge 2") == 1
     settled(bench)
+
+
+# --- messages, memos and patches in leases -------------------------------------------------------------------------------
+
+
+async def messaged() -> list[Any]:
+    got: list[Any] = []
+
+    def add(value: Any) -> int:
+        got.append(value)
+        return len(got)
+
+    workflow.on_update("add", add)
+    workflow.upsert_memo(stage="begun")
+    first = await workflow.receive("x")
+    way = "new" if workflow.patched("way") else "old"
+    try:
+        await programs.flaky("m")
+    except errors.ActivityError:
+        workflow.upsert_memo(stage="failing")
+        workflow.patched("only when failing")
+        await workflow.receive("y")
+        raise
+    return [first, way, got, workflow.info().memo]
+
+
+def update(bench: Workbench, value: Any, update_id: str) -> Any:
+    bench.call("update", "w", "add", bench.values.encode_args((value,), {}), update_id)
+    answer = bench.host.ask(Call("update_result", "w", update_id))
+    bench.host.pump()
+    return bench.values.decode(answer.outcome().result)
+
+
+def test_updates_memos_and_patches_in_leases(bench: Workbench) -> None:
+    bench.workflow(messaged)
+    down(3)
+    bench.start("messaged", id="w")
+    assert update(bench, "a", "u1") == 1
+    bench.signal("w", "x", 5)
+    bench.skip(MINUTE)
+    assert update(bench, "b", "u2") == 2, "behind the failure"
+    bench.signal("w", "y")
+    assert bench.status("w") is Status.FAILED
+    failing.append(ValueError("once more"))
+    reopen(bench)
+    settled(bench)
+    assert update(bench, "b", "u2") == 2, "an id names one update for ever"
+    assert update(bench, "c", "u3") == 3
+    bench.skip(MINUTE)
+    assert bench.result("w") == [5, "new", ["a", "b", "c"], {"stage": "begun"}]
+    settled(bench)
+
+
+def test_a_branch_has_the_updates_of_its_source(bench: Workbench) -> None:
+    from aionlab.engine.lifecycle.forking import ForkRequest
+
+    bench.workflow(messaged)
+    bench.start("messaged", id="w")
+    update(bench, "a", "u1")
+    bench.signal("w", "x", 5)
+    cut = next(r.seq for r in bench.history("w") if isinstance(r.event, e.SignalReceived))
+    bench.call("reset", "w", None, ForkRequest(cut))
+    bench.host.pump()
+    assert bench.result("w") == [5, "new", ["a"], {"stage": "begun"}]
+    settled(bench)

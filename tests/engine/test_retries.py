@@ -299,6 +299,7 @@ def test_e11_given_keyboard_interrupt_in_a_retry_loop_then_the_run_stays_pending
     assert bench.status("w") is Status.RUNNING and tried == [1, 2] and bench.engine.idle
     bench.start("quick", id="another")
     assert bench.result("another") == 2 and bench.status("w") is Status.RUNNING
+    assert bench.call("entry", "w").waiting_for.startswith("act#0: interrupted; pause and resume the run, or open the lab again")
     bench.crash()
     assert bench.result("w") == "at last" and tried == [1, 2, 3]
 

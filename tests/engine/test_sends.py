@@ -179,9 +179,9 @@ def test_a_paused_sender_hears_of_the_delivery_when_it_goes_on(bench: Workbench)
 
 def test_a_signal_sent_by_a_run_that_then_ends_arrives(bench: Workbench) -> None:
     async def last_words(target: str) -> str:
-        asyncio.ensure_future(workflow.send(target, "x", "bye"))
+        farewell = asyncio.ensure_future(workflow.send(target, "x", "bye"))
         await asyncio.sleep(0)
-        return "gone"
+        return f"gone, {farewell.done()}"
 
     bench.workflow(last_words)
     bench.start("listener", "x", 1, id="target")

@@ -643,6 +643,31 @@ def test_a_main_coroutine_that_returned_first_wins_over_a_handler_that_fails_the
     assert bench.history("w") == history
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_handler_may_let_the_run_continue_as_new(bench: Workbench, kind: str) -> None:
+    async def going(generation: int = 0) -> int:
+        def sync() -> None:
+            workflow.continue_as_new(generation + 1)
+
+        async def late() -> None:
+            await asyncio.sleep(1)
+            workflow.continue_as_new(generation + 1)
+
+        workflow.on_update("on", sync if kind == "sync" else late)
+        workflow.on_query("generation", lambda: generation)
+        await workflow.receive("never")
+        return generation
+
+    bench.workflow(going)
+    bench.start("going", id="w")
+    first = bench.call("run", "w").run_id
+    sent = send(bench, "w", "on")
+    bench.skip(SECOND)
+    assert query(bench, "w", "generation") == 1 and bench.call("run", "w").run_id != first
+    with pytest.raises(errors.UpdateUnfinished, match="ContinuedAsNew"):
+        sent.waiter.outcome()
+
+
 def test_what_a_handler_asks_for_after_the_end_is_not_recorded(bench: Workbench) -> None:
     async def ending() -> str:
         returned = [False]

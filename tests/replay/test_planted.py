@@ -1,6 +1,7 @@
 """The harness can fail: each of these bugs, planted, is found within a bounded number of seeds."""
 from __future__ import annotations
 
+import dataclasses
 import gc
 import sys
 from collections.abc import Callable
@@ -10,12 +11,12 @@ import pytest
 
 from aionlab.core import events as e
 from aionlab.core.ports import Finished
-from aionlab.engine import activities, children, failed_turns, turn
+from aionlab.engine import activities, children, failed_turns, signals, turn
 from aionlab.engine.call import Call
 from aionlab.engine.engine import Engine
 from aionlab.engine.run import LiveRun
 from aionlab.engine.timers import Timers
-from aionlab.replay import loop, process, rebuild
+from aionlab.replay import loop, messages, process, rebuild
 from aionlab.replay.loop import WorkflowFuture, WorkflowTask
 from aionlab.replay.process import Process
 from aionlab.testing import programs
@@ -192,6 +193,56 @@ def the_clock_is_read_anew(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Engine, "flush", now)
 
 
+def acknowledgements_are_lost(patch: pytest.MonkeyPatch) -> None:
+    def silent(engine: Engine, run: LiveRun, sent: e.SignalSent) -> None:
+        signals._arrive(engine, sent)
+
+    patch.setattr(signals, "forward", silent)
+
+
+def signals_are_sent_again_under_another_key(patch: pytest.MonkeyPatch) -> None:
+    arrive = signals._arrive
+
+    def twice(engine: Engine, sent: e.SignalSent) -> Any:
+        told = arrive(engine, sent)
+        if len(engine.turn_now.touched) > 1:
+            arrive(engine, dataclasses.replace(sent, key=sent.key + "/again"))
+        return told
+
+    patch.setattr(signals, "_arrive", twice)
+
+
+def updates_are_forgotten_with_the_process(patch: pytest.MonkeyPatch) -> None:
+    refold = LiveRun.refold
+
+    def forgetful(self: LiveRun, history: Any) -> None:
+        refold(self, history)
+        if self.mail is not None:
+            self.mail.updates.clear()
+
+    patch.setattr(LiveRun, "refold", forgetful)
+
+
+def conditions_wake_whoever_came_last(patch: pytest.MonkeyPatch) -> None:
+    settle = messages.Messages.settle
+
+    def backwards(self: messages.Messages) -> None:
+        if self.conditions:
+            self.conditions = dict(reversed(self.conditions.items()))
+        settle(self)
+
+    patch.setattr(messages.Messages, "settle", backwards)
+
+
+def a_step_is_cut_short_when_the_code_has_ended(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Process, "_lingers", lambda self: False)
+
+
+def unchecked_updates_are_let_pass(patch: pytest.MonkeyPatch) -> None:
+    accept = messages.Messages.accept
+    patch.setattr(messages.Messages, "accept", lambda self, accepted: accept(self, dataclasses.replace(accepted, checked=True)))
+
+
 PLANTS: list[tuple[Plant, int]] = [
     (completions_are_not_offered_again, 60),
     (elided_by_the_turn_instead_of_the_step, 60),
@@ -211,6 +262,12 @@ PLANTS: list[tuple[Plant, int]] = [
     (parent_close_is_forgotten, 150),
     (children_are_not_told_to_stop, 400),
     (children_start_in_a_turn_of_their_own, 100),
+    (acknowledgements_are_lost, 100),
+    (signals_are_sent_again_under_another_key, 100),
+    (updates_are_forgotten_with_the_process, 200),
+    (conditions_wake_whoever_came_last, 300),
+    (a_step_is_cut_short_when_the_code_has_ended, 400),
+    (unchecked_updates_are_let_pass, 300),
     (paused_runs_go_on, 60),
     (the_collector_closes_dropped_runs, 200),
     (numbers_are_given_when_asked, 60),

@@ -123,16 +123,33 @@ def test_misuse(lab, stand_in):
 """).assert_outcomes(passed=4)
 
 
-def test_a_child_is_stood_in_for_by_another_workflow_of_its_name(project: pytest.Pytester) -> None:
+def test_a_child_is_stood_in_for(project: pytest.Pytester) -> None:
     outcomes(project, """
-def test_child(lab):
-    @workflow(name="order")
-    async def double(n: int) -> str:
-        return f"double {n}"
-    lab.define(parent)
-    lab.define(double)
-    assert lab.start(parent, 3).result() == "double 3"
-""").assert_outcomes(passed=1)
+def test_child(lab, stand_in):
+    with stand_in(order, returns="double") as orders:
+        assert lab.start(parent, 3).result() == "double"
+        assert orders.calls == [((3,), {})]
+    handle = lab.start(parent, 4)
+    lab.signal(f"{handle.id}/order-0", "approval", True)
+    lab.clock.skip("2d")
+    assert handle.result() == "shipped r-4"
+
+def test_a_child_that_fails(lab, stand_in):
+    with stand_in(order, raises=ValueError("no stock")):
+        with pytest.raises(errors.WorkflowFailedError, match="no stock"):
+            lab.start(parent, 3).result()
+
+def test_a_child_that_takes_its_time(lab, stand_in):
+    async def slowly(n):
+        await workflow.sleep("3d")
+        return f"slow {n}"
+
+    with stand_in(order, slowly) as orders:
+        handle = lab.start(parent, 5)
+        lab.get(f"{handle.id}/order-0").suspend()
+        lab.clock.skip("4d")
+        assert handle.result() == "slow 5" and orders.count == 1
+""").assert_outcomes(passed=3)
 
 
 @pytest.mark.parametrize("point", ["commit", "committed"])

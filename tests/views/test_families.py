@@ -95,6 +95,11 @@ def test_the_card_shows_parent_and_children() -> None:
     assert "child" not in str(RunCard(run(hist.order()), tuple(hist.order())))
 
 
+def test_the_card_of_a_run_that_went_on_names_the_next() -> None:
+    chain = hist.History().add(hist.started(), e.WorkflowContinuedAsNew(hist.payload([2]), "run-2")).events
+    assert "goes on as  run-2" in str(RunCard(run(chain, Status.CONTINUED_AS_NEW), tuple(chain)))
+
+
 def test_many_children_are_cut() -> None:
     told = hist.History().add(hist.started(), *[child(n) for n in range(50)])
     text = str(RunCard(run(told.events), tuple(told.events)))

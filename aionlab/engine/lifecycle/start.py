@@ -3,6 +3,9 @@
 Rows 1-6 can refuse with nothing written. Row 5 records the start, with row 6 in the same transaction; rows 7-12 set up what is volatile. When one of those fails, what was
 set up is taken down in reverse order, `WorkflowFailed(kind="start_aborted")` is recorded behind the start, and the caller gets the
 first error with both ids. With `ghost_starts` the recorded start stays as it is: the run executes when the database is next opened.
+
+`identity` decides who may have the id and the key. What rides along (attributes, deadline, delay, a first message, the end of the run that
+is replaced) is in the same commit, whichever way the start goes.
 """
 from __future__ import annotations
 
