@@ -17,7 +17,7 @@ from aionlab.code.capture import Captured
 from aionlab.code.ledger import Ledger
 from aionlab.code.package import Package
 from aionlab.core.attributes import AttributeType
-from aionlab.core.durations import Duration, micros
+from aionlab.core.durations import Duration
 from aionlab.core.errors import AionError, InvalidOption, NotAWorkflow, StoreReadOnly, shorten
 from aionlab.core.events import Payload, SignalReceived
 from aionlab.core.ids import RESERVED, Ids
@@ -45,7 +45,7 @@ from .hosts import Host
 from .interrupts import Hold
 from .labclock import LabClock
 from .library import Library
-from .lifecycle import Lifecycle, point
+from .lifecycle import Lifecycle, length, point
 from .listing import Listings
 from .schedules import Schedules
 from .updates import Update
@@ -234,11 +234,11 @@ class Lab(Lifecycle, Versions, Listings, Schedules):
         if idempotency_key:
             parts = [name.encode(), payload, *([] if sent is None else [sent[0].encode(), sent[1]])]
             digest = hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
-        length, until = (None, point(deadline)) if isinstance(deadline, datetime) else (None if deadline is None else micros(deadline), None)
+        limit, until = (None, point(deadline)) if isinstance(deadline, datetime) else (None if deadline is None else length("deadline", deadline), None)
         return StartRequest(
             name, payload, version, workflow_id or self._ids.workflow_id(), self._ids.run_id(), search_attributes,
-            None if memo is None else self.library.cells.encode(memo, "memo").decode(), length, idempotency_key, digest, HERE,
-            workflow_id is None, id_reuse, id_conflict, None if start_delay is None else micros(start_delay), first, until=until,
+            None if memo is None else self.library.cells.encode(memo, "memo").decode(), limit, idempotency_key, digest, HERE,
+            workflow_id is None, id_reuse, id_conflict, None if start_delay is None else length("start_delay", start_delay), first, until=until,
         )  # fmt: skip
 
     def _signal(self, signal: tuple[str, Any] | str) -> tuple[str, Payload]:
@@ -275,6 +275,8 @@ class Lab(Lifecycle, Versions, Listings, Schedules):
 
     def _whole_version(self, name: str, version: str) -> str:
         """The stored version that begins with these digits."""
+        if not version:
+            raise InvalidOption(f"version={version!r} names none: give its first digits, or leave it out for the one that new starts get")
         found = [p.version for p in self.call("store", "packages", name) if p.version.startswith(version)]
         return found[0] if len(found) == 1 else version
 
@@ -362,6 +364,8 @@ class Lab(Lifecycle, Versions, Listings, Schedules):
         same update, whatever they say. Further keywords are the options of `start`, and the workflow's own. Raises as `start` and
         `update`; where the new run rejects the update, it has been started without.
         """
+        if not isinstance(update, str | tuple) or not update:
+            raise InvalidOption(f"update={shorten(update)} is neither a name nor (name, *arguments)")
         name, *given = (update,) if isinstance(update, str) else update
         options = {option: kwargs.pop(option) for option in _START_OPTIONS if option in kwargs}
         request = self._request(workflow, args, kwargs, id, version, **options)
@@ -398,7 +402,8 @@ class Lab(Lifecycle, Versions, Listings, Schedules):
         Children its code waits for are asked by that code; with `children` every run below it is asked. A run that has not ended when
         `grace` is over is terminated. Raises RunNotFound, RunClosed."""
         self._may_write()
-        self._act(f"{id} was asked to stop", f"{id} was not asked to stop", Call("cancel", id, run_id, reason, children, None if grace is None else micros(grace)))
+        limit = None if grace is None else length("grace", grace)
+        self._act(f"{id} was asked to stop", f"{id} was not asked to stop", Call("cancel", id, run_id, reason, children, limit))
 
     def terminate(self, id: str, reason: str | None = None, details: str | None = None, *, run_id: str | None = None) -> None:  # noqa: A002
         """End a run at once; its code does not run again. Raises RunNotFound, RunClosed."""
@@ -438,7 +443,7 @@ class Lab(Lifecycle, Versions, Listings, Schedules):
         Raises InvalidName, InvalidOption.
         """
         self._may_write()
-        self._act(f"queue {name} is registered", "nothing was changed", Call("register_queue", name, concurrency, rate, micros(period), priority))
+        self._act(f"queue {name} is registered", "nothing was changed", Call("register_queue", name, concurrency, rate, length("period", period), priority))
         return self.queues()
 
     def queues(self) -> QueueList:

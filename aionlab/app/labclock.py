@@ -4,7 +4,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aionlab.core.durations import Duration, micros
+from aionlab.core.durations import Duration
+
+from .lifecycle import length
 
 if TYPE_CHECKING:
     from .lab import Lab
@@ -35,7 +37,7 @@ class LabClock:
 
     def skip(self, duration: Duration) -> datetime:
         """Move a virtual clock forward; returns when all that came due has happened, each at its own time. Raises InvalidOption."""
-        self._lab.call("skip", micros(duration))
+        self._lab.call("skip", length("skip", duration))
         self._lab.settle()
         return self.now()
 

@@ -179,10 +179,11 @@ class Library:
         return values_for(lambda name: _class(space, name) or self.class_in_notebook(name), extras=self.extras)
 
     def class_in_notebook(self, name: str) -> type | None:
-        """The notebook's class of a recorded name, else that of a version built here."""
-        found = _class(self.namespace, name)
-        if found is not None:
-            return found
+        """The notebook's class of a recorded name, or that of a module a workflow was written in, else that of a version built here."""
+        for space in (self.namespace, *(captured.live.namespace for _, captured in reversed(list(self._captured.values())))):
+            found = _class(space, name)
+            if found is not None:
+                return found
         for built in reversed(list(self._built.values())):
             found = built.resolve(name)
             if found is not None:

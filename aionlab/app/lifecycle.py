@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aionlab.authoring.definitions import Workflow
 from aionlab.core.clock import Micros
+from aionlab.core.durations import Duration, micros
 from aionlab.core.errors import InvalidOption, NotAWorkflow
 from aionlab.core.ids import Ids
 from aionlab.core.names import check_name
@@ -41,6 +42,14 @@ def point(time: datetime) -> Micros:
     if time.tzinfo is None:
         raise InvalidOption(f"{time} does not say in which time zone: give one, datetime(…, tzinfo=UTC) say, or a length of time")
     return Micros(round(time.timestamp() * 1_000_000))
+
+
+def length(what: str, given: Duration) -> Micros:
+    """A length of time in microseconds. Raises InvalidOption for what is none."""
+    try:
+        return micros(given)
+    except (TypeError, ValueError) as error:
+        raise InvalidOption(f"{what}: {error}") from None
 
 
 class Lifecycle:

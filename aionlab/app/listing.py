@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, overload
 
 from aionlab.core.clock import Micros
-from aionlab.core.durations import Duration, micros
+from aionlab.core.durations import Duration
 from aionlab.core.errors import InvalidOption, RunNotFound
 from aionlab.core.filters import EVERY, Field, Query, equal_to, field_named, parse, words
 from aionlab.core.filters.fields import readable
@@ -23,6 +23,7 @@ from aionlab.views.runs import RunList
 from aionlab.views.sweep import Swept
 
 from . import sweeping
+from .lifecycle import length
 
 if TYPE_CHECKING:
     from aionlab.views.frames import DataFrame
@@ -220,7 +221,7 @@ class Runs(Shown, Sequence[Run]):
 
     def cancel(self, reason: str | None = None, *, children: bool = False, grace: Duration | None = None, dry_run: bool = False) -> Swept:
         """Ask every one of them that is open to stop, as `lab.cancel` does one. Says what became of them; with `dry_run`, what would."""
-        limit = None if grace is None else micros(grace)
+        limit = None if grace is None else length("grace", grace)
         return self._sweep("cancel", lambda run: (run.workflow_id, run.run_id, reason, children, limit), dry_run)
 
     def terminate(self, reason: str | None = None, details: str | None = None, *, dry_run: bool = False) -> Swept:

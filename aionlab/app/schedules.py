@@ -91,7 +91,7 @@ class Schedules:
         plan = e.Plan(
             workflow_type, cron, _length("every", every), _length("offset", offset) or Micros(0), _moment("at", at, timezone), timezone,
             _moment("start", start, timezone), _moment("end", end, timezone), overlap, catch_up, _length("catch_up_window", catch_up_window),
-            None if version is None else self._whole_version(workflow_type, version), _length("deadline", deadline),
+            None if version is None else self._whole_version(workflow_type, version), _deadline(deadline),
         )  # fmt: skip
         calendar(plan)
         call = Call("schedule", name, plan, payload, self._memo(memo), note, paused, replace)
@@ -173,7 +173,7 @@ class Schedule:
         given = {
             "cron": cron, "every": _length("every", every), "offset": _length("offset", offset), "at": _moment("at", at, where), "timezone": timezone,
             "start": _moment("start", start, where), "end": _moment("end", end, where), "overlap": overlap, "catch_up": catch_up,
-            "window": _length("catch_up_window", catch_up_window), "version": version, "deadline": _length("deadline", deadline),
+            "window": _length("catch_up_window", catch_up_window), "version": version, "deadline": _deadline(deadline),
         }  # fmt: skip
         changes = {field: value for field, value in given.items() if value is not _UNCHANGED}
         if changes.keys() & {"cron", "every", "at"}:
@@ -271,6 +271,13 @@ def _length(what: str, given: Any) -> Any:
         return micros(given)
     except (TypeError, ValueError) as error:
         raise InvalidOption(f"{what}: {error}") from None
+
+
+def _deadline(given: Any) -> Any:
+    length = _length("deadline", given)
+    if length == 0:
+        raise InvalidOption("a deadline lies in the future: give the length of time each run may take")
+    return length
 
 
 def _moment(what: str, given: Any, timezone: str) -> Any:

@@ -62,7 +62,10 @@ def _policy(retry: RetryPolicy | int) -> RetryPolicy:
 
 
 def _length(name: str, length: Duration) -> Micros:
-    found = micros(length)
+    try:
+        found = micros(length)
+    except (TypeError, ValueError) as error:
+        raise InvalidOption(f"{name}: {error}") from None
     if not found:
         raise InvalidOption(f"{name} must be longer than 0")
     return found

@@ -70,7 +70,10 @@ class Built:
         """The version's class of a recorded name: `Order`, `Outer.Inner`, `shop:Order`. Runs no code."""
         module, colon, qualname = name.rpartition(":")
         if colon and module != "__main__":
-            return walk(vars(self.modules[module]), qualname) if module in self.modules else None
+            if module in self.modules:
+                return walk(vars(self.modules[module]), qualname)
+            if f"{module.rpartition('.')[2]}.py" not in self.package.files:  # else it is the module the workflow was written in
+                return None
         found = walk(self.namespace, qualname)
         if found is not None:
             return found

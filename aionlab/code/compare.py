@@ -47,7 +47,8 @@ class Bound:
 def differences(built: Built, live: Bound, entry: types.FunctionType, ledger: Ledger) -> list[str]:
     """A finding for everything that the stored source makes differently from what is live; empty when all agrees."""
     package = built.package
-    comparison = _Comparison(built, dict(zip(map(package.file_of, range(len(package.files))), live.files, strict=True)), ledger)
+    files = dict(zip(map(package.file_of, range(len(package.files))), live.files, strict=True))
+    comparison = _Comparison(built, files, ledger, str(entry.__globals__.get("__name__", "__main__")))
     comparison.compare(package.workflow_type, entry, built.function)
     for name, coded in package.names.items():
         if _is_made(coded) and name in live.names:
@@ -67,8 +68,8 @@ def _is_made(coded: Json) -> bool:
 
 
 class _Comparison:
-    def __init__(self, built: Built, files: Mapping[str, str], ledger: Ledger) -> None:
-        self._files, self._ledger = files, ledger
+    def __init__(self, built: Built, files: Mapping[str, str], ledger: Ledger, home: str) -> None:
+        self._files, self._ledger, self._home = files, ledger, home
         self._prefix = built.module.__name__ + "."
         self._pairs: dict[tuple[int, int], None] = {}
         self.findings: list[str] = []
@@ -153,10 +154,10 @@ class _Comparison:
         self._values(name, theirs, ours, root)
 
     def _registries(self, name: str, live: Mapping[type, Any], made: Mapping[type, Any]) -> None:
-        ours = {_class_name(cls, self._prefix): implementation for cls, implementation in made.items()}
+        ours = {self._called(cls): implementation for cls, implementation in made.items()}
         for cls, implementation in live.items():
             label = f"{name} for {cls.__qualname__}"
-            key = _class_name(cls, self._prefix)
+            key = self._called(cls)
             if key not in ours:
                 self._note(f"{label} was registered where its source is not known", label.replace(" for ", "."))
             else:
@@ -171,7 +172,7 @@ class _Comparison:
         if not self._same_class(live, made):
             self._note(f"{name} is another class than its source now gives", name)
             return
-        if [_class_name(base, self._prefix) for base in live.__bases__] != [_class_name(base, self._prefix) for base in made.__bases__]:
+        if [self._called(base) for base in live.__bases__] != [self._called(base) for base in made.__bases__]:
             self._note(f"the bases of {name} are not what its source now gives", name)
             return
         for theirs, ours in zip(live.__bases__, made.__bases__, strict=True):
@@ -234,7 +235,16 @@ class _Comparison:
             return True
 
     def _same_class(self, live: type, made: type) -> bool:
-        return live is made or _class_name(live, self._prefix) == _class_name(made, self._prefix)
+        return live is made or self._called(live) == self._called(made)
+
+    def _called(self, cls: type) -> str:
+        """A name that a live class and its private copy share, whatever module the workflow was written in."""
+        module = cls.__module__ or ""
+        if module in (self._prefix[:-1], self._home):
+            module = "__main__"
+        elif module.startswith(self._prefix):
+            module = module.removeprefix(self._prefix)
+        return f"{module}:{cls.__qualname__}"
 
 
 def _functions_of(member: Any) -> Iterator[Any]:
@@ -255,16 +265,6 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str | bytes | complex | list | tuple | dict | set | frozenset) or (
         type(value).__module__ in ("decimal", "datetime", "fractions", "uuid", "pathlib", "re", "_decimal", "zoneinfo")
     )
-
-
-def _class_name(cls: type, prefix: str) -> str:
-    """A name that a live class and its private copy share."""
-    module = cls.__module__ or ""
-    if module == prefix[:-1]:
-        module = "__main__"
-    elif module.startswith(prefix):
-        module = module.removeprefix(prefix)
-    return f"{module}:{cls.__qualname__}"
 
 
 def _same_code(live: types.CodeType, made: types.CodeType) -> bool:

@@ -99,6 +99,8 @@ def _blame(engine: Engine, turn: Turn, error: Exception) -> set[int]:
     if isinstance(error, StoreError) and not isinstance(error, IllegalEvent):
         return calls
     at = turn.at
+    if isinstance(at, LiveRun) and turn.planned.get(at.workflow_id) is at:  # it would begin in this turn: what led to it is at fault
+        at = turn.taken[-1][0] if turn.taken else engine.registry.by_key(turn.fired[-1][2]) if turn.fired else None
     if at is None:
         engine.halted = f"{type(error).__name__}: {error}"
         return calls

@@ -230,7 +230,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     create_connection = create_datagram_endpoint = create_server = create_unix_connection = create_unix_server = _outside
     connect_read_pipe = connect_write_pipe = subprocess_exec = subprocess_shell = getaddrinfo = getnameinfo = _outside
-    add_reader = add_writer = add_signal_handler = sock_connect = sock_accept = sock_recv = sock_sendall = _outside
+    add_reader = add_writer = add_signal_handler = sock_connect = sock_accept = sock_recv = sock_sendall = _outside  # type: ignore[assignment]  # one refusal for all
 
     def run_until_complete(self, future: Any) -> NoReturn:
         raise RuntimeError("this loop is already running a workflow: use await")

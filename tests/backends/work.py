@@ -122,7 +122,7 @@ def clings() -> str:
     """Leaves a thread behind that never ends."""
     import threading
 
-    threading.Thread(target=time.sleep, args=(600,)).start()
+    threading.Thread(target=time.sleep, args=(600,)).start()  # sleeps: until the process is gone
     return "done"
 
 

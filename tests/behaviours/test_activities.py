@@ -448,3 +448,32 @@ def test_given_an_activity_cancelled_with_each_type_then_error_at_once_or_its_ow
     assert handle.result(20) == result
     assert until(lambda: CALLS == ["begun", told])
     assert len(of(handle, e.ActivityCancelRequested)) == (0 if kind == "abandon" else 1)
+
+
+def test_an_activity_and_a_child_made_in_a_function_run_where_a_workflow_made_there_calls_them(lab: Any) -> None:
+    """E13, its neighbour: it does not matter where definitions are written."""
+    seen: list[int] = []
+
+    @activity
+    def mark(n: int) -> int:
+        seen.append(n)
+        return n * 2
+
+    @workflow
+    async def inner(n: int) -> int:
+        return await mark(n)
+
+    @workflow
+    async def outer(n: int) -> list[int]:
+        return [await mark(n), await inner(n + 1)]
+
+    assert lab.start(outer, 4).result() == [8, 10] and seen == [4, 5]
+
+
+@pytest.mark.parametrize("options", [{"start_to_close": "never"}, {"heartbeat": -1}, {"schedule_to_close": []}, {"timeout": 0}, {"retry": 0}, {"priority": -1}], ids=str)
+def test_options_of_an_activity_that_make_no_sense_are_refused_where_they_are_written(options: dict[str, Any]) -> None:
+    """E05, its neighbour."""
+    with pytest.raises(errors.InvalidOption):
+        takes.with_options(**options)
+    with pytest.raises(errors.InvalidOption):
+        activity(**options)

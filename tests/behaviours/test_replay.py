@@ -289,3 +289,23 @@ def test_what_is_recorded_of_a_run_does_not_depend_on_when_it_was_in_memory(lab:
         assert handle.result() == [2, 4, 3]
         histories.append((kinds(handle), of(handle, "ActivityCompleted"), of(handle, "WorkflowCompleted")))
     assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize("how", ["thread", "connect", "program", "resolve"])
+def test_what_reaches_outside_through_asyncio_is_refused_with_the_way_out(lab: Any, how: str) -> None:
+    """A13, its neighbour: what is not recorded cannot be replayed."""
+
+    @workflow
+    async def reaches(how: str) -> None:
+        match how:
+            case "thread":
+                await asyncio.to_thread(len, "")
+            case "connect":
+                await asyncio.open_connection("localhost", 1)
+            case "program":
+                await asyncio.create_subprocess_exec("true")
+            case _:
+                await asyncio.get_running_loop().getaddrinfo("localhost", 1)
+
+    with pytest.raises(errors.WorkflowFailedError, match="@activity"):
+        lab.start(reaches, how).result()

@@ -137,6 +137,14 @@ def test_what_happens_when_a_time_comes_while_a_run_goes_on(lab: Any, policy: st
     assert [int(name[:2]) for name in ids(lab, "s")] == after
 
 
+def test_a_schedule_whose_runs_could_only_time_out_is_refused(lab: Any) -> None:
+    """J01, its neighbour."""
+    for wrong in (0, -1, "soon"):
+        with pytest.raises(errors.InvalidOption, match="deadline"):
+            lab.schedule("s", tick, every="1h", deadline=wrong)
+    assert lab.schedule_names() == []
+
+
 # --- queues --------------------------------------------------------------------------------------------------------------
 
 

@@ -284,3 +284,22 @@ def test_a_start_of_a_workflow_nobody_defined_writes_nothing_and_names_those_the
     assert lab.ids() == []
     with pytest.raises(errors.RunNotFound):
         lab.get("w")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"deadline": "soon"}, {"deadline": -1}, {"deadline": []}, {"deadline": 0}, {"start_delay": "-1s"}, {"start_delay": float("nan")}, {"id_conflict": "ask"},
+        {"id_reuse": "never"}, {"version": ""}, {"signal": ("go",)}, {"signal": 3}, {"start_delay": "2h", "deadline": "1h"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_options_that_make_no_sense_are_refused_in_our_words_and_nothing_is_started(lab: Any, options: dict[str, Any]) -> None:
+    """B09, its neighbours."""
+    lab.define(quick)
+    with pytest.raises(errors.InvalidOption):
+        lab.start("quick", 1, id="w", **options)
+    for wrong in ((), 3, None):
+        with pytest.raises(errors.InvalidOption, match="neither a name nor"):
+            lab.update_with_start(cart, 1, update=wrong, id="w")
+    assert lab.ids() == [] and CALLS == []

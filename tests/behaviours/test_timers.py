@@ -300,3 +300,23 @@ def test_given_the_timer_winning_then_the_event_is_still_there_for_the_next_rece
     lab.clock.skip("1h")
     handle.signal("event", "later")
     assert handle.result() == [None, "later"]
+
+
+def test_a_timer_that_lies_too_far_ahead_is_refused_where_it_is_asked_for(lab: Any) -> None:
+    """D09, its neighbour: a time that no database and no calendar holds."""
+
+    @workflow
+    async def patient(how: str) -> str:
+        try:
+            if how == "sleep":
+                await asyncio.sleep(1e15)
+            async with asyncio.timeout(1e15):
+                await workflow.receive("go")
+        except OverflowError as error:
+            return str(error)
+        return "slept"
+
+    for how in ("sleep", "timeout"):
+        handle = lab.start(patient, how)
+        assert "3,000 years" in handle.result() and kinds(handle) == ["WorkflowStarted", "WorkflowCompleted"]
+    assert lab.start(naps, 1e10).status is Status.RUNNING

@@ -11,6 +11,7 @@ from aionlab import workflow
 from aionlab.core import errors
 from aionlab.core import events as e
 from aionlab.core.status import Status
+from aionlab.engine import children
 from aionlab.engine.catalog import NotRunnable
 from aionlab.engine.lifecycle.start import StartRequest
 from aionlab.replay.pythons import HERE
@@ -19,7 +20,7 @@ from aionlab.testing.faults import Crash, FaultyStore
 from aionlab.testing.workbench import Workbench
 from tests.engine import families
 from tests.engine.families import cleaned
-from tests.engine.programs import SECOND, calls, of
+from tests.engine.programs import SECOND, calls, charge, of
 
 ENDS = ["WorkflowCompleted", "WorkflowFailed", "WorkflowCancelled", "WorkflowTerminated", "WorkflowTimedOut", "WorkflowContinuedAsNew"]
 
@@ -875,3 +876,41 @@ def test_a_run_without_children_holds_nothing_for_them(home: Workbench) -> None:
     live = home.engine.registry.get("w")
     assert live is not None and live.process is not None
     assert live.children is None and live.process._offspring is None
+
+
+# --- a defect while a child begins and ends ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["call", "result", "timer"])
+def test_a_defect_in_a_run_that_would_begin_stops_what_led_to_it_and_is_not_tried_for_ever(
+    home: Workbench, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def instant() -> None:
+        pass
+
+    async def flow(how: str) -> None:
+        if how == "result":
+            await charge(1)
+        elif how == "timer":
+            await asyncio.sleep(1)
+        await workflow.execute_child("instant")
+
+    def defect(engine: Any, run: Any) -> None:
+        if run.row.workflow_type == "instant":
+            raise ZeroDivisionError("a defect of ours")
+        kept(engine, run)
+
+    kept = children._ended
+    monkeypatch.setattr(children, "_ended", defect)
+    for one in (instant, flow):
+        home.workflow(one)
+    if how == "call":
+        with pytest.raises(ZeroDivisionError):
+            home.start("flow", how, id="p")
+        assert home.call("types") and "p" not in home.store.ids()
+        return
+    home.start("flow", how, id="p")
+    home.skip(2 * SECOND)
+    assert home.status("p") is Status.RUNNING and isinstance(home.engine.find("p").stuck, ZeroDivisionError)  # type: ignore[union-attr]  # it is there
+    assert not home.engine.halted and "p/instant-0" not in home.store.ids()
+    home.call("terminate", "p")
