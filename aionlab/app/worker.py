@@ -16,7 +16,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from types import FrameType
-from typing import Any
 
 from aionlab.backends.attempts import Pulse, Runnable, run_async, run_sync
 from aionlab.backends.wire import BEAT, DONE, FAILED, JOB, STOP, Inbox, message
@@ -161,17 +160,14 @@ async def _async(code: Runnable, pulse: Pulse) -> Finished:
 
 def _die_with(parent: int, lifeline: int) -> None:
     """Let the system end this process and all it starts when the kernel ends, whatever code holds the GIL then (Linux); elsewhere
-    `_listen` does. The lifeline's closing signals the whole group; the parent's death this process alone, should a fork of the
-    kernel keep the lifeline open."""
+    `_listen` does. The lifeline's closing signals the whole group. (PR_SET_PDEATHSIG would race with it: it speaks of the thread that
+    forked, and a leader that is gone first is not asked after its group.)"""
     if sys.platform == "linux":
-        import ctypes
         import fcntl
         import select
 
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgid(0))
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-        libc: Any = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         if os.getppid() != parent or select.select([lifeline], [], [], 0)[0]:
             end()

@@ -74,6 +74,21 @@ class _Worker:
         self.kill_at: float | None = None
 
 
+_lifelines: set[int] = set()
+"""The ends this process holds. A fork must not: while anybody holds one, its worker lives."""
+
+
+def _after_fork() -> None:
+    for lifeline in _lifelines:
+        with suppress(OSError):
+            os.close(lifeline)
+    _lifelines.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class ProcessExecutor:
     """At most `workers` attempts at once; more wait in order.
 
@@ -221,6 +236,7 @@ class ProcessExecutor:
             finally:
                 os.close(held)
         ours.setblocking(False)
+        _lifelines.add(lifeline)
         worker = _Worker(process, ours, lifeline, _watch(process.pid))
         self._workers.add(worker)
         self._selector.register(ours, selectors.EVENT_READ, lambda mask: self._talk(worker, mask))
@@ -341,6 +357,7 @@ class ProcessExecutor:
             worker.ended = True
             self._selector.unregister(worker.sock)
         worker.sock.close()
+        _lifelines.discard(worker.lifeline)
         os.close(worker.lifeline)
         if worker.pidfd is not None:
             self._selector.unregister(worker.pidfd)

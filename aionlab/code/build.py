@@ -23,6 +23,7 @@ from aionlab.core.classes import walk
 from aionlab.core.errors import AionError
 
 from .package import Code, Definition, Inner, Package, UserModule, bare_function, find_inner
+from .parsing import parse
 from .scope import bound_names
 from .values import Json, decode
 
@@ -264,7 +265,7 @@ class _Builder:
     def _definition(self, definition: Definition) -> Any:
         message = f"{definition.kind} {definition.name} is known here by its name; calling it"
         text = f"{definition.signature}:\n    from aionlab.core.errors import NotInWorkflow\n    raise NotInWorkflow({message!r})\n"
-        tree = ast.parse(text)
+        tree = parse(text)
         if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef | ast.AsyncFunctionDef):
             raise ValueError(f"{definition.signature!r} is not a signature")
         local: dict[str, Any] = {}

@@ -16,6 +16,7 @@ from types import CodeType
 from typing import Any
 
 from .canonical import canonical
+from .parsing import parse
 from .scope import Uses, bound_names, uses
 
 Namespace = Mapping[str, Any]
@@ -67,7 +68,7 @@ def undecorated(node: ast.stmt, count: int) -> ast.stmt:
 def statements(source: str, file: str, label: str, annotations: bool = False) -> list[Statement]:
     """The top-level statements of a text; none of one that does not parse."""
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except (SyntaxError, ValueError):
         return []
     lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")

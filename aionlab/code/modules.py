@@ -13,6 +13,7 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import NamedTuple
 
+from .parsing import parse
 from .scope import Imported
 
 _NEVER = frozenset({"aionlab", "__main__", "__mp_main__"})
@@ -99,7 +100,7 @@ def text_of(file: str) -> str:
 def imports_of(text: str) -> tuple[Imported, ...]:
     """Every import of a module's text, inside functions too. Raises SyntaxError."""
     found = []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parse(text)):
         if isinstance(node, ast.Import):
             found += [Imported(alias.name, (), 0, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

@@ -19,6 +19,7 @@ from aionlab.core.jsontext import dumps, loads
 
 from .canonical import canonical, canonical_source, digest
 from .ledger import undecorated
+from .parsing import parse
 from .values import MUTABLE, Json
 
 FORMAT = 1
@@ -59,7 +60,7 @@ class Code:
 
     def tree(self) -> ast.stmt:
         """The statement with its true line numbers. Raises SyntaxError for text that is not one statement."""
-        tree = ast.parse("\n" * (self.line - 1) + self.text)
+        tree = parse("\n" * (self.line - 1) + self.text)
         if len(tree.body) != 1:
             raise SyntaxError("a stored statement must be one statement")
         return undecorated(tree.body[0], self.dropped)
@@ -271,7 +272,7 @@ def _canonical_module(text: str) -> str:
 
 
 def _canonical_signature(signature: str) -> str:
-    return canonical(ast.parse(signature + ": ..."))
+    return canonical(parse(signature + ": ..."))
 
 
 def _kind(coded: Json) -> str:

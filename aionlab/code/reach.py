@@ -22,6 +22,7 @@ from .imports import Imports
 from .ledger import Ledger, Statement
 from .needs import Needs
 from .package import Code, Definition, Inner, bare_function, inner_candidates
+from .parsing import parse
 from .scope import Imported, Read, uses
 from .signatures import signature_of
 from .statements import class_statement, decorated, definer, lambda_name, made_by, only_by_statement, which
@@ -210,7 +211,7 @@ class Reach:
         number = len(self.definitions)
         self.definitions.append(Definition(kind, name, signature))
         if statement is not None:
-            stub = ast.parse(signature + ": ...").body[0]
+            stub = parse(signature + ": ...").body[0]
             reads = [read._replace(line=statement.line, now=False) for read in uses(stub).reads if read.annotation]
             self._pending.append(lambda: self._follow(-1, statement, reads, [], []))
         return ["definition", number]

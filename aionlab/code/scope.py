@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .parsing import parse
+
 
 class Read(NamedTuple):
     """A global name that a statement uses."""
@@ -246,7 +248,7 @@ class _Walker:
         for text in ast.walk(annotation):
             if isinstance(text, ast.Constant) and isinstance(text.value, str):
                 try:
-                    quoted = ast.parse(text.value, mode="eval").body
+                    quoted = parse(text.value, mode="eval").body
                 except (SyntaxError, ValueError):
                     continue
                 for part in ast.walk(quoted):

@@ -436,3 +436,38 @@ def test_messages_come_whole_however_they_are_cut() -> None:
         inbox = Inbox()
         found = [said for at in range(0, len(stream), size) for said in inbox.feed(stream[at : at + size])]
         assert found == [(BEAT, b""), (DONE, b"x" * 1000), (BEAT, b"\0\1")]
+
+
+def test_a_fork_of_the_kernel_keeps_no_worker_alive(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        f"""
+        import os, sys, threading
+        sys.path.insert(0, {os.getcwd()!r})
+        from tests.backends.test_processes import Bench
+        from tests.backends.conftest import children
+        from pathlib import Path
+        bench = Bench()
+        bench.submit("waits", {str(tmp_path)!r})
+        while not (Path({str(tmp_path)!r}) / "pid").exists():
+            threading.Event().wait(0.01)
+        workers = children()
+        fork = os.fork()
+        if fork == 0:
+            threading.Event().wait(60)
+            os._exit(0)
+        print(fork, *workers, flush=True)
+        threading.Event().wait()
+        """
+    )
+    kernel = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert kernel.stdout is not None
+    fork, *pids = [int(pid) for pid in kernel.stdout.readline().split()]
+    try:
+        assert pids and all(map(alive, pids))
+        kernel.kill()
+        kernel.wait()
+        kernel.stdout.close()
+        until(lambda: not any(map(alive, pids)))
+        assert alive(fork)
+    finally:
+        os.kill(fork, 9)

@@ -1,4 +1,4 @@
-"""Schedules and queues, as peer suites pin them down."""
+"""Schedules, and what takes the place of streams, as peer suites pin them down; queues are in `test_queues.py`."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,24 +7,15 @@ from typing import Any
 
 import pytest
 
-from aionlab import activity, workflow
+from aionlab import workflow
 from aionlab.app import opening
 from aionlab.core import errors
 from aionlab.core import events as e
 from aionlab.core.status import Status
 from aionlab.testing.kit import check_replays
-from tests.app.conftest import until
 from tests.behaviours.reading import kinds, of
 
 T0 = datetime(2020, 1, 1, tzinfo=UTC)
-SEEN: list[Any] = []
-OPEN: set[str] = set()
-
-
-@pytest.fixture(autouse=True)
-def nothing_seen() -> None:
-    SEEN.clear()
-    OPEN.clear()
 
 
 @workflow
@@ -143,90 +134,6 @@ def test_a_schedule_whose_runs_could_only_time_out_is_refused(lab: Any) -> None:
         with pytest.raises(errors.InvalidOption, match="deadline"):
             lab.schedule("s", tick, every="1h", deadline=wrong)
     assert lab.schedule_names() == []
-
-
-# --- queues --------------------------------------------------------------------------------------------------------------
-
-
-@activity(queue="narrow")
-def work(name: str) -> str:
-    SEEN.append(f"begin {name}")
-    while name not in OPEN and not activity.wait_cancelled("5ms"):
-        continue
-    SEEN.append(f"end {name}")
-    return name
-
-
-@workflow
-async def works(name: str, priority: int = 0) -> str:
-    return await work.with_options(priority=priority)(name)
-
-
-@pytest.fixture
-def live(lab_factory: Callable[..., Any]) -> Any:
-    """A lab with threads, where activities take their time."""
-    lab = lab_factory(threads=True, clock="real", deterministic=None)
-    yield lab
-    OPEN.update(name.partition(" ")[2] for name in SEEN)
-
-
-def test_given_concurrency_1_and_two_tasks_then_the_second_starts_only_after_the_first_ends_and_cancelling_the_first_releases_the_slot(live: Any) -> None:
-    """J05 Given concurrency 1 and two tasks, then the second starts only after the first ends; cancelling the first releases the slot."""
-    live.register_queue("narrow", concurrency=1)
-    first, second, third = (live.start(works, name) for name in ("a", "b", "c"))
-    until(lambda: SEEN == ["begin a"])
-    live.settle(0.2)
-    assert SEEN == ["begin a"] and live.queues()["narrow"][:3] == ("narrow", 2, 1)
-    OPEN.add("a")
-    assert first.result(20) == "a"
-    until(lambda: SEEN == ["begin a", "end a", "begin b"])
-    second.cancel()
-    with pytest.raises(errors.WorkflowCancelledError):
-        second.result(20)
-    until(lambda: "begin c" in SEEN)
-    OPEN.add("c")
-    assert third.result(20) == "c"
-
-
-@workflow
-async def single(on_duplicate: str = "reject", name: str = "a") -> str:
-    try:
-        return await work.with_options(dedup_id="order-7", on_duplicate=on_duplicate)(name)
-    except errors.ActivityError as error:
-        return f"{type(error.cause).__name__}: {error.cause}"
-
-
-def test_given_a_dedup_id_in_use_then_reject_or_return_existing_and_after_completion_the_id_is_free(live: Any) -> None:
-    """J07 Given a dedup id in use, then reject or return-existing; after completion the id is free; a replayed parent re-attaches to the same
-    child although the id has been freed."""
-    first = live.start(single)
-    until(lambda: SEEN == ["begin a"])
-    refused, joined = live.start(single, "reject", "b").result(20), live.start(single, "return_existing", "c")
-    assert refused.startswith("DuplicateActivity") and "order-7" in refused
-    OPEN.update("ad")
-    assert first.result(20) == joined.result(20) == "a" and SEEN == ["begin a", "end a"]
-    assert live.start(single, "reject", "d").result(20) == "d"
-    assert check_replays(live) == 4 and SEEN[2:] == ["begin d", "end d"]
-
-
-def test_given_priorities_then_none_first_then_ascending_fifo_within_equal(live: Any) -> None:
-    """J08 Given priorities 0 (none), 1…5, then order none-first then ascending, FIFO within equal."""
-    live.register_queue("narrow", concurrency=1)
-    names = ["first", "p5", "p1-a", "p0-a", "p3", "p1-b", "p2", "p0-b", "p4"]
-    OPEN.update(names[1:])
-    handles = [live.start(works, name, int(name[1]) if name[0] == "p" else 0) for name in names]
-    until(lambda: SEEN == ["begin first"])
-    OPEN.add("first")
-    assert [handle.result(20) for handle in handles] == names
-    assert [line[6:] for line in SEEN if line.startswith("begin")] == ["first", "p0-a", "p0-b", "p1-a", "p1-b", "p2", "p3", "p4", "p5"]
-
-
-def test_a_queue_that_is_not_registered_limits_nothing(live: Any) -> None:
-    """J05, its neighbour."""
-    handles = [live.start(works, name) for name in "abc"]
-    until(lambda: sorted(SEEN) == ["begin a", "begin b", "begin c"])
-    OPEN.update("abc")
-    assert [handle.result(20) for handle in handles] == list("abc")
 
 
 # --- instead of streams --------------------------------------------------------------------------------------------------

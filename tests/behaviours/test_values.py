@@ -34,7 +34,7 @@ class Order(Thing):
         return Order(self.id, self.n + 1, Kind.LARGE)
 
 
-class Declined(Exception):  # noqa: N818 - named as users name them
+class Declined(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code

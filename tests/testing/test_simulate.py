@@ -202,7 +202,7 @@ def memory_ahead_of_the_log(patch: pytest.MonkeyPatch) -> None:
 
 def children_are_orphans(patch: pytest.MonkeyPatch) -> None:
     """What a child came to is not told to its parent."""
-    patch.setattr(children, "_tell_parent", lambda *args: None)
+    patch.setattr(children, "tell_parent", lambda *args: None)
 
 
 BUGS = [
