@@ -6,7 +6,7 @@
 A *plan* is a tree of activities, sleeps, receives, children, races, cancellations and gathers, at most twenty of them, each with its own
 length of time. Because lengths never tie, its result is a function of the plan and of when signals come: `model` computes it without an
 engine. The simulator then runs the plan as a workflow while it crashes the engine around commits and in recovery, fails commits or
-leaves them in doubt, loses workers, reports results twice and late, sends signals twice, evicts and kills processes, redefines the code and
+leaves them in doubt, loses workers, sets the clock wrong, reports results twice and late, sends signals twice, evicts and kills processes, redefines the code and
 lets listeners raise. None of that may show: result, status, order and the log's laws are checked as it goes.
 
 `python -m aionlab.testing.simulate --count 10000 --seed 1` runs many seeds and prints what happened in them.
@@ -270,6 +270,8 @@ class _Chance(NamedTuple):
     kill: float
     twice: float
     crash: float
+    jump: float
+    lose: float
 
 
 @dataclass
@@ -294,8 +296,9 @@ class Simulation:
         self.signals = {name: (BEGINNING + rng.randint(1, 90_000_000), rng.randint(0, 99)) for name in planner.names if rng.random() < 0.7}
         self.expected, self.ends = model(self.plan, BEGINNING, self.signals)
         calm = rng.random() < 0.15
-        self.chance = _Chance(0, (), 0, 0, 0, 0) if calm else _Chance(
-            rng.choice((0.0, 0.05, 0.2)), rng.choice(_FAULTS), rng.choice((0.0, 0.2)), rng.choice((0.0, 0.03)), rng.choice((0.0, 0.2)), rng.choice((0.0, 0.1))
+        self.chance = _Chance(0, (), 0, 0, 0, 0, 0, 0) if calm else _Chance(
+            rng.choice((0.0, 0.05, 0.2)), rng.choice(_FAULTS), rng.choice((0.0, 0.2)), rng.choice((0.0, 0.03)), rng.choice((0.0, 0.2)), rng.choice((0.0, 0.1)),
+            rng.choice((0.0, 0.2)), rng.choice((0.0, 0.1)),
         )  # fmt: skip
         self.cancel_at = BEGINNING + rng.randint(1, 60_000_000) if rng.random() < 0.15 else None
         self.kills = 0
@@ -439,6 +442,13 @@ class Simulation:
     def _disturb(self) -> None:
         """What goes wrong between steps. None of it may show in the result."""
         rng, chance = self.rng, self.chance
+        if rng.random() < chance.jump:
+            self._jump()
+        if self.workers.held and rng.random() < chance.lose:  # a worker that is gone reports nothing; its kernel, found dead, is opened again
+            self.workers.held.pop(rng.choice(list(self.workers.held)))
+            self.counts["lost workers"] += 1
+            self._crash()
+            self._settle()
         if rng.random() < chance.crash:
             self._crash()
             self._settle()
@@ -453,6 +463,18 @@ class Simulation:
             self.versions += 1
             self.engine.catalog.add(self._code(TYPE, f"v{self.versions}"))
         self._check_workers()
+
+    def _jump(self) -> None:
+        """The wall clock goes back, or ahead as far as nothing is due, and comes right again: nothing may fire, early or twice."""
+        right, due = self.clock.point, self.engine.timers.next_due()
+        ahead = min([entry[0] for entry in self.agenda[:1]] + ([due] if due is not None else []), default=right)
+        self.clock.point = Micros(right - self.rng.randint(1, 90_000_000) if self.rng.random() < 0.5 else max(right, ahead - 1))
+        self.counts["jumps"] += 1
+        events = self.store.commits
+        self._settle()
+        if self.store.commits != events:
+            raise Broken("something was recorded while the clock was wrong and nothing was due")
+        self.clock.point = right
 
     # --- judging
 

@@ -14,7 +14,7 @@ from tests.app.conftest import descriptors, until
 from tests.app.notebook import Notebook
 from tests.backends.conftest import alive, children
 
-pytestmark = pytest.mark.environment("linux")
+pytestmark = [pytest.mark.environment("linux"), pytest.mark.slow]
 
 CELL = """
 import os, time

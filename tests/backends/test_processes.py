@@ -34,7 +34,7 @@ from aionlab.core.values import values_for
 from tests.backends import work
 from tests.backends.conftest import alive, children, until
 
-pytestmark = pytest.mark.environment("linux")
+pytestmark = [pytest.mark.environment("linux"), pytest.mark.slow]
 ENTRY = "aionlab.app.worker:main"
 
 
@@ -371,17 +371,21 @@ def test_a_worker_that_cannot_be_started_is_a_loss(monkeypatch: pytest.MonkeyPat
     bench.executor.close()
 
 
+MANY = 150
+"""Attempts, each an interpreter of its own; once held with 1,000."""
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_thousand_attempts_leave_nothing_behind() -> None:
+@pytest.mark.timeout(300)
+def test_many_attempts_leave_nothing_behind() -> None:
     bench = Bench(workers=4)
     bench.result("triple", 0)
     until(lambda: len(children()) == 1)
     before, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
-    for number in range(1000):
+    for number in range(MANY):
         bench.submit("triple", number) if number % 10 else bench.submit("leaves", 7)
-    reports = [bench.report() for _ in range(1000)]
-    assert sum(report.failure is None for report in reports) == 900
+    reports = [bench.report() for _ in range(MANY)]
+    assert sum(report.failure is None for report in reports) == MANY * 9 // 10
     until(lambda: len(children()) <= 1)
     until(lambda: len(os.listdir("/proc/self/fd")) <= before)
     assert threading.active_count() == threads

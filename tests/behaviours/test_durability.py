@@ -18,6 +18,8 @@ from aionlab.core.status import Status
 from aionlab.testing.points import arm
 from tests.behaviours.reading import kinds, of
 
+pytestmark = pytest.mark.slow
+
 CALLS: list[Any] = []
 SEEN: list[Any] = []
 BROKEN: list[str] = []

@@ -18,6 +18,8 @@ from aionlab.core.clock import Micros
 from aionlab.core.cron import MACROS, Cron, zone
 from aionlab.core.errors import InvalidOption
 
+pytestmark = pytest.mark.slow
+
 ZONES = (
     "Europe/Berlin", "America/New_York", "Europe/Dublin", "Australia/Lord_Howe", "Antarctica/Troll", "Africa/Casablanca", "Africa/Cairo",
     "America/Sao_Paulo", "America/St_Johns", "Asia/Tehran", "Asia/Gaza", "Asia/Pyongyang", "Asia/Kathmandu", "America/Caracas", "Pacific/Apia",

@@ -27,6 +27,8 @@ from aionlab.core.payload import Converter, Unresolved, in_namespace, recorded_n
 from aionlab.core.values import values_for
 from tests.core.test_payload import same
 
+pytestmark = pytest.mark.slow
+
 CODEC = Converter()
 T = TypeVar("T")
 U = TypeVar("U")

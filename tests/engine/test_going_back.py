@@ -30,6 +30,8 @@ from aionlab.testing.programs import SIGNALS, Maker, interpret
 from aionlab.testing.workbench import Workbench
 from tests.engine.conftest import check
 
+pytestmark = pytest.mark.slow
+
 SECOND = 1_000_000
 SEEDS = 250
 

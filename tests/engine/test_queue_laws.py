@@ -16,6 +16,8 @@ from aionlab.testing.workbench import Workbench
 from tests.engine.held import Hall, elapse, finish, interrupt
 from tests.engine.programs import SECOND
 
+pytestmark = pytest.mark.slow
+
 
 class Traffic:
     """One queue, many runs of up to three activities each, and whatever a seed does to them."""

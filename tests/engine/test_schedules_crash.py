@@ -18,6 +18,8 @@ from tests.engine import scheduling
 from tests.engine.conftest import check
 from tests.engine.scheduling import HOUR, SECOND, T0, away, history, id_at, make, runs, state, triggered
 
+pytestmark = pytest.mark.slow
+
 HOURS = 5
 EXPECTED = {
     "busy": [1, 2, 3, 4, 5],  # each ends in a turn after the one that began it

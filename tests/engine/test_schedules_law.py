@@ -16,6 +16,8 @@ from aionlab.testing.workbench import Workbench
 from tests.engine import scheduling
 from tests.engine.scheduling import HOUR, MINUTE, T0, away, history
 
+pytestmark = pytest.mark.slow
+
 
 def any_plan(chance: Random) -> dict[str, Any]:
     length = chance.choice([7, 20, 60, 90, 1440]) * MINUTE

@@ -23,6 +23,8 @@ from aionlab.testing import programs
 from aionlab.testing.examine import examine
 from aionlab.testing.world import Broken
 
+pytestmark = pytest.mark.slow
+
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 

@@ -20,6 +20,8 @@ from aionlab.testing.examine import Examination, examine
 from aionlab.testing.faults import Fault
 from aionlab.testing.world import Broken
 
+pytestmark = pytest.mark.slow
+
 PART = 400
 """Programs of one test, so that the parts can run side by side."""
 FRESH = int(os.environ.get("AIONLAB_SEED", random.SystemRandom().randrange(10**9)))

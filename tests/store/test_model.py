@@ -4,6 +4,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -20,6 +21,8 @@ from aionlab.store.integrity import END_OF_TIME, findings
 from aionlab.store.memory import MemoryStore
 from aionlab.store.sqlite import SqliteStore
 from aionlab.testing.conformance import asked, having, row, signal
+
+pytestmark = pytest.mark.slow
 
 IDS = st.sampled_from(["a", "b", "ä/%_", "d"])
 RUNS = st.sampled_from(["r1", "r2", "r3"])

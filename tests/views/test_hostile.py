@@ -18,6 +18,8 @@ from tests.views.corpus import corpus
 from tests.views.gallery import entry, gallery, hostile
 from tests.views.reading import Page
 
+pytestmark = pytest.mark.slow
+
 CORPUS = corpus()
 PARTS = 12
 _UNUSUAL = re.compile("[^\n -~]")

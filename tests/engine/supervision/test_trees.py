@@ -15,6 +15,8 @@ from tests.engine.conftest import check
 from tests.engine.programs import SECOND
 from tests.engine.supervision.otp import Otp, Sup
 
+pytestmark = pytest.mark.slow
+
 closed: list[str] = []
 """Ids of processes whose coroutines were closed, in order."""
 
