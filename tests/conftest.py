@@ -4,7 +4,9 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from collections.abc import Iterator
 
+import coverage
 import pytest
 
 from tests import environment
@@ -24,6 +26,20 @@ def pytest_report_header() -> str:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     environment.check(item)
+
+
+INTERRUPTED = {"tests.app.test_interrupts", "tests.app.test_messages", "tests.app.test_processes", "tests.app.test_trust", "tests.engine.test_hosts", "tests.lab.test_engine"}
+"""Tests that interrupt their own process. Coverage's tracer takes a lock in every thread; an interrupt inside it would stop them all."""
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    measured = coverage.Coverage.current() if getattr(getattr(item, "module", None), "__name__", "") in INTERRUPTED else None
+    if measured is not None:
+        measured.stop()
+    yield
+    if measured is not None:
+        measured.start()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
